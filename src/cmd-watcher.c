@@ -1,0 +1,397 @@
+#include "config.h"
+
+#include <string.h>
+
+#include "command.h"
+#include "put.h"
+
+/* The verbs that act on one watcher. */
+
+#define N_PARAMS(params) (sizeof(params) / sizeof((params)[0]))
+
+static const struct param watcher_params[] = {
+	WATCHER_PARAM(.required = true),
+};
+
+/* What a verb took back, where it took something. */
+static void
+put_cleared(struct buffer *b, const struct cleared *cleared)
+{
+	if (!cleared->pending)
+		return;
+	put_member(b, "cleared");
+	buffer_puts(b, "{\"revents\":");
+	put_i64(b, cleared->revents);
+	put_key(b, "overrun");
+	put_u64(b, cleared->overrun);
+	buffer_putc(b, '}');
+}
+
+/* --- watch -------------------------------------------------------------- */
+
+struct watch_args {
+	struct watcher_args base;
+	struct slice type;
+	int64_t priority;
+	struct slice data;
+	bool start;
+	bool hold;
+	bool once;
+	bool release;
+	bool end;
+};
+
+enum {
+	WATCH_WATCHER,
+	WATCH_TYPE,
+	WATCH_PRIORITY,
+	WATCH_DATA,
+	WATCH_START,
+	WATCH_HOLD,
+	WATCH_ONCE,
+	WATCH_RELEASE,
+	WATCH_END
+};
+
+static const struct param watch_params[] = {
+	[WATCH_WATCHER] = WATCHER_PARAM(.required = true),
+	[WATCH_TYPE] = PARAM("type", PARAM_STRING, struct watch_args, type,
+	    .required = true),
+	[WATCH_PRIORITY] = PARAM("priority", PARAM_INTEGER, struct watch_args,
+	    priority, .min = -PRIORITY_MAX, .max = PRIORITY_MAX),
+	[WATCH_DATA] = PARAM("data", PARAM_JSON, struct watch_args, data),
+	[WATCH_START] = PARAM("start", PARAM_BOOL, struct watch_args, start),
+	[WATCH_HOLD] = PARAM("hold", PARAM_BOOL, struct watch_args, hold),
+	[WATCH_ONCE] = PARAM("once", PARAM_BOOL, struct watch_args, once),
+	[WATCH_RELEASE] = PARAM("release", PARAM_BOOL, struct watch_args,
+	    release),
+	[WATCH_END] = PARAM("end", PARAM_BOOL, struct watch_args, end),
+};
+
+static enum command_result
+command_watch_run(struct command_call *call)
+{
+	const struct watch_args *args = call->args;
+	uint32_t given = args->base.given;
+	struct session *s = call->session;
+	struct watch_options options = {
+		.priority = args->priority,
+		.data = args->data,
+		.start = !(given & PARAM_BIT(WATCH_START)) || args->start,
+		.hold = given & PARAM_BIT(WATCH_HOLD) ? args->hold :
+							s->hold_all,
+		.once = args->once,
+		.release = args->release,
+		.end = args->end,
+	};
+
+	return session_watch(s, call->class, &args->base.watcher, &options,
+		   call->type_args, call->error) == NULL ?
+	    COMMAND_ERROR :
+	    COMMAND_DONE;
+}
+
+const struct command command_watch = {
+	.name = { "watch", 5 },
+	.params = watch_params,
+	.n_params = N_PARAMS(watch_params),
+	.typed = TYPED_BY_MEMBER,
+	.run = command_watch_run,
+};
+
+/* --- start, stop, clear, unwatch, reset --------------------------------- */
+
+static enum command_result
+command_start_run(struct command_call *call)
+{
+	struct cleared cleared;
+
+	if (watcher_start(call->watcher, &cleared, call->error) < 0)
+		return COMMAND_ERROR;
+	put_cleared(call->out, &cleared);
+	return COMMAND_DONE;
+}
+
+static enum command_result
+command_stop_run(struct command_call *call)
+{
+	struct cleared cleared;
+
+	watcher_stop(call->watcher, &cleared);
+	put_cleared(call->out, &cleared);
+	return COMMAND_DONE;
+}
+
+static enum command_result
+command_clear_run(struct command_call *call)
+{
+	struct cleared cleared;
+
+	watcher_clear(call->watcher, &cleared);
+	put_cleared(call->out, &cleared);
+	return COMMAND_DONE;
+}
+
+static enum command_result
+command_unwatch_run(struct command_call *call)
+{
+	struct cleared cleared;
+
+	session_unwatch(call->session, call->watcher, &cleared);
+	put_cleared(call->out, &cleared);
+	return COMMAND_DONE;
+}
+
+#define WATCHER_COMMAND(verb)                              \
+	const struct command command_##verb = {            \
+		.name = { #verb, sizeof(#verb) - 1 },      \
+		.params = watcher_params,                  \
+		.n_params = N_PARAMS(watcher_params),      \
+		.finds_watcher = true,                     \
+		.run = command_##verb##_run,               \
+	}
+
+WATCHER_COMMAND(start);
+WATCHER_COMMAND(stop);
+WATCHER_COMMAND(clear);
+WATCHER_COMMAND(unwatch);
+
+static const struct param reset_params[] = { WATCHER_PARAM() };
+
+/* Without a watcher it is the loop's reset. */
+static enum command_result
+command_reset_run(struct command_call *call)
+{
+	const struct watcher_args *args = call->args;
+	struct cleared cleared;
+	struct watcher *w;
+
+	if (!args->given)
+		return COMMAND_DONE;
+	w = session_find_watcher(call->session, &args->watcher, call->error);
+	if (w == NULL)
+		return COMMAND_ERROR;
+	if (w->class->reset == NULL)
+		return error_set(call->error, ERROR_INVALID_ARGUMENT,
+		    "member \"watcher\" names one of type \"%s\", which has no "
+		    "time to reset; expected a timer or a periodic",
+		    w->class->name.p);
+	if (watcher_reset(w, &cleared, call->error) < 0)
+		return COMMAND_ERROR;
+	put_cleared(call->out, &cleared);
+	return COMMAND_DONE;
+}
+
+const struct command command_reset = {
+	.name = { "reset", 5 },
+	.params = reset_params,
+	.n_params = N_PARAMS(reset_params),
+	.run = command_reset_run,
+};
+
+/* --- set ---------------------------------------------------------------- */
+
+struct set_args {
+	struct watcher_args base;
+	int64_t priority;
+	struct slice data;
+};
+
+enum { SET_WATCHER, SET_PRIORITY, SET_DATA };
+
+static const struct param set_params[] = {
+	[SET_WATCHER] = WATCHER_PARAM(.required = true),
+	[SET_PRIORITY] = PARAM("priority", PARAM_INTEGER, struct set_args,
+	    priority, .min = -PRIORITY_MAX, .max = PRIORITY_MAX),
+	[SET_DATA] = PARAM("data", PARAM_JSON, struct set_args, data),
+};
+
+/* Whether all that is given may be set now; before anything is. */
+static int
+set_check(const struct command_call *call)
+{
+	const struct set_args *args = call->args;
+	uint32_t type_given = *(const uint32_t *)call->type_args;
+	const struct watcher *w = call->watcher;
+
+	if (type_given == 0 && args->base.given == PARAM_BIT(SET_WATCHER))
+		return error_set(call->error, ERROR_INVALID_ARGUMENT,
+		    "nothing to set, expected at least one member besides "
+		    "\"watcher\"");
+	if ((args->base.given & PARAM_BIT(SET_PRIORITY)) &&
+	    (w->active || w->pending))
+		return error_set(call->error, ERROR_WATCHER_ACTIVE,
+		    "member \"priority\" can't be set while the watcher is %s, "
+		    "expected a %s before",
+		    w->active ? "active" : "pending",
+		    w->active ? "stop" : "clear");
+	return 0;
+}
+
+static enum command_result
+command_set_run(struct command_call *call)
+{
+	const struct set_args *args = call->args;
+	struct watcher *w = call->watcher;
+	struct cleared cleared = { 0 };
+
+	/* First all that can be refused; data not given is of length 0. */
+	if (set_check(call) < 0 ||
+	    session_charge_data(call->session, args->data, call->error) < 0)
+		return COMMAND_ERROR;
+	if (*(const uint32_t *)call->type_args != 0 &&
+	    watcher_set(w, call->type_args, &cleared, call->error) < 0) {
+		session_discharge_data(call->session, args->data);
+		return COMMAND_ERROR;
+	}
+	if (args->base.given & PARAM_BIT(SET_DATA))
+		session_set_data(call->session, w, args->data);
+	if (args->base.given & PARAM_BIT(SET_PRIORITY))
+		w->priority = args->priority;
+	put_cleared(call->out, &cleared);
+	return COMMAND_DONE;
+}
+
+const struct command command_set = {
+	.name = { "set", 3 },
+	.params = set_params,
+	.n_params = N_PARAMS(set_params),
+	.finds_watcher = true,
+	.typed = TYPED_BY_WATCHER,
+	.run = command_set_run,
+};
+
+/* --- get ---------------------------------------------------------------- */
+
+static void
+put_options(struct buffer *b, const struct watcher *w)
+{
+	if (w->hold)
+		buffer_puts(b, ",\"hold\":true");
+	if (w->once)
+		buffer_puts(b, ",\"once\":true");
+	if (w->release)
+		buffer_puts(b, ",\"release\":true");
+	if (w->end)
+		buffer_puts(b, ",\"end\":true");
+}
+
+static enum command_result
+command_get_run(struct command_call *call)
+{
+	struct watcher *w = call->watcher;
+	struct buffer *b = call->out;
+	struct slice name = watcher_name(w);
+	struct slice data = watcher_data(w);
+
+	watcher_catch_up(w);
+	put_member(b, "type");
+	put_string(b, w->class->name.p, w->class->name.len);
+	put_key(b, "watcher");
+	buffer_append(b, name.p, name.len);
+	buffer_puts(b, ",\"active\":");
+	buffer_append(b, w->active ? "true" : "false", w->active ? 4 : 5);
+	put_key(b, "priority");
+	put_i64(b, w->priority);
+	put_options(b, w);
+	if (w->pending) {
+		put_key(b, "pending");
+		buffer_puts(b, "{\"revents\":");
+		put_i64(b, w->revents);
+		put_key(b, "overrun");
+		put_u64(b, w->overrun);
+		buffer_putc(b, '}');
+	}
+	if (watcher_is_held(w)) {
+		put_key(b, "held");
+		put_u64(b, w->seq);
+	}
+	if (w->class->put_state != NULL)
+		w->class->put_state(w, b);
+	if (data.len > 0) {
+		put_key(b, "data");
+		buffer_append(b, data.p, data.len);
+	}
+	return COMMAND_DONE;
+}
+
+WATCHER_COMMAND(get);
+
+/* --- feed, send --------------------------------------------------------- */
+
+struct feed_args {
+	struct watcher_args base;
+	int64_t revents;
+};
+
+static const struct param feed_params[] = {
+	WATCHER_PARAM(.required = true),
+	PARAM("revents", PARAM_INTEGER, struct feed_args, revents,
+	    .required = true, .min = INT32_MIN, .max = INT32_MAX),
+};
+
+static enum command_result
+command_feed_run(struct command_call *call)
+{
+	const struct feed_args *args = call->args;
+
+	watcher_feed(call->watcher, (int)args->revents);
+	return COMMAND_DONE;
+}
+
+const struct command command_feed = {
+	.name = { "feed", 4 },
+	.params = feed_params,
+	.n_params = N_PARAMS(feed_params),
+	.finds_watcher = true,
+	.run = command_feed_run,
+};
+
+struct send_args {
+	struct watcher_args base;
+	struct slice session;
+};
+
+enum { SEND_WATCHER, SEND_SESSION };
+
+static const struct param send_params[] = {
+	[SEND_WATCHER] = WATCHER_PARAM(.required = true),
+	[SEND_SESSION] = PARAM("session", PARAM_STRING, struct send_args,
+	    session),
+};
+
+static enum command_result
+command_send_run(struct command_call *call)
+{
+	const struct send_args *args = call->args;
+	struct session *s = call->session;
+	struct watcher *w;
+	bool sent;
+
+	if (args->base.given & PARAM_BIT(SEND_SESSION))
+		s = session_find(s->registry, account_uid(&s->account),
+		    args->session, call->error);
+	if (s == NULL)
+		return COMMAND_ERROR;
+	w = session_find_watcher(s, &args->base.watcher, call->error);
+	if (w == NULL)
+		return COMMAND_ERROR;
+	if (w->class->send == NULL)
+		return error_set(call->error, ERROR_INVALID_ARGUMENT,
+		    "member \"watcher\" names one of type \"%s\", expected an "
+		    "async",
+		    w->class->name.p);
+	sent = w->active;
+	if (sent)
+		w->class->send(w);
+	put_member(call->out, "sent");
+	buffer_append(call->out, sent ? "true" : "false", sent ? 4 : 5);
+	return COMMAND_DONE;
+}
+
+const struct command command_send = {
+	.name = { "send", 4 },
+	.params = send_params,
+	.n_params = N_PARAMS(send_params),
+	.run = command_send_run,
+};

@@ -1,0 +1,342 @@
+#include "config.h"
+
+#include "command.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "memory.h"
+#include "put.h"
+#include "watchers/classes.h"
+
+extern const struct command command_hello;
+extern const struct command command_watch;
+extern const struct command command_start;
+extern const struct command command_stop;
+extern const struct command command_set;
+extern const struct command command_get;
+extern const struct command command_unwatch;
+extern const struct command command_reset;
+extern const struct command command_feed;
+extern const struct command command_clear;
+extern const struct command command_send;
+extern const struct command command_ack;
+extern const struct command command_now;
+extern const struct command command_update;
+extern const struct command command_poll;
+
+const struct command *const commands[] = {
+	&command_hello,
+	&command_watch,
+	&command_start,
+	&command_stop,
+	&command_set,
+	&command_get,
+	&command_unwatch,
+	&command_reset,
+	&command_feed,
+	&command_clear,
+	&command_send,
+	&command_ack,
+	&command_now,
+	&command_update,
+	&command_poll,
+	NULL,
+};
+
+struct common_args {
+	uint32_t given;
+	struct slice id;
+	struct slice cmd;
+	bool reply;
+};
+
+enum { COMMON_CMD, COMMON_ID, COMMON_REPLY };
+
+const struct param command_common_params[] = {
+	[COMMON_CMD] = PARAM("cmd", PARAM_STRING, struct common_args, cmd,
+	    .required = true),
+	[COMMON_ID] = PARAM("id", PARAM_JSON, struct common_args, id),
+	[COMMON_REPLY] = PARAM("reply", PARAM_BOOL, struct common_args, reply),
+};
+const size_t command_n_common_params = sizeof(command_common_params) /
+    sizeof(command_common_params[0]);
+
+/* Room for the args of any verb; checked where they are filled. */
+#define ARGS_MAX  1024
+#define CMD_SHOWN 64 /* bytes of an unreadable verb in its error */
+
+union command_args {
+	struct watcher_args watcher;
+	char bytes[ARGS_MAX];
+};
+
+union type_args {
+	uint32_t given;
+	double align;
+	char bytes[WATCHER_ARGS_MAX];
+};
+
+/* --- what an error reply says of its line ------------------------------- */
+
+static struct slice
+command_read_id(const struct message *m)
+{
+	const struct member *id = message_find(m, "id");
+
+	if (id == NULL || id->raw.len > JSON_SIZE_MAX)
+		return (struct slice){ NULL, 0 };
+	return id->raw;
+}
+
+static struct slice
+command_read_cmd(const struct message *m)
+{
+	const struct member *cmd = message_find(m, "cmd");
+	struct slice text = { NULL, 0 };
+
+	if (cmd == NULL || cmd->kind != MEMBER_STRING)
+		return text;
+	text = cmd->string;
+	if (text.len > CMD_SHOWN) {
+		text.len = CMD_SHOWN;
+		while (text.len > 0 && (text.p[text.len] & 0xc0) == 0x80)
+			text.len--;
+	}
+	return text;
+}
+
+static void
+command_reply_error(const struct message *m, const struct error *error,
+    uint64_t number, struct buffer *out)
+{
+	const struct member *watcher = message_find(m, "watcher");
+	struct name name = { .json = { NULL, 0 } };
+	struct error none;
+
+	if (watcher != NULL)
+		param_parse_name(watcher, &name, &none);
+	message_reply_error(out, command_read_id(m), error, number,
+	    command_read_cmd(m), name.json);
+}
+
+void
+command_refuse_long_line(uint64_t number, struct buffer *out)
+{
+	static const struct slice none;
+	struct error error;
+
+	error_set(&error, ERROR_PARSE,
+	    "the line is longer than %d bytes, expected no more with its LF",
+	    LINE_SIZE_MAX);
+	message_reply_error(out, none, &error, number, none, none);
+}
+
+/* --- from a line to a call ---------------------------------------------- */
+
+static int
+command_unknown(struct slice cmd, struct error *error)
+{
+	char found[EXCERPT_SIZE], known[256] = "";
+
+	for (size_t i = 0; commands[i] != NULL; i++) {
+		if (i > 0)
+			strcat(known, ", ");
+		strcat(known, commands[i]->name.p);
+	}
+	return error_set(error, ERROR_UNKNOWN_COMMAND,
+	    "member \"cmd\" is \"%s\", expected one of: %s",
+	    message_excerpt(found, cmd), known);
+}
+
+static const struct command *
+command_find(const struct message *m, struct error *error)
+{
+	const struct member *cmd = message_find(m, "cmd");
+
+	if (cmd == NULL || cmd->kind != MEMBER_STRING) {
+		char found[EXCERPT_SIZE];
+
+		error_set(error, ERROR_INVALID_ARGUMENT,
+		    "member \"cmd\" is %s, expected a string",
+		    cmd == NULL ? "missing" : message_excerpt(found, cmd->raw));
+		return NULL;
+	}
+	for (size_t i = 0; commands[i] != NULL; i++)
+		if (commands[i]->name.len == cmd->string.len &&
+		    memcmp(commands[i]->name.p, cmd->string.p,
+			cmd->string.len) == 0)
+			return commands[i];
+	command_unknown(cmd->string, error);
+	return NULL;
+}
+
+static int
+command_type_unknown(const struct member *type, struct error *error)
+{
+	char found[EXCERPT_SIZE], known[256] = "";
+
+	for (size_t i = 0; watcher_classes[i] != NULL; i++) {
+		if (i > 0)
+			strcat(known, ", ");
+		strcat(known, watcher_classes[i]->name.p);
+	}
+	return error_set(error, ERROR_INVALID_ARGUMENT,
+	    "member \"type\" is %s, expected one of: %s",
+	    type == NULL ? "missing" : message_excerpt(found, type->raw),
+	    known);
+}
+
+/*
+ * Whose members a typed verb takes as well.  The watcher, where the verb
+ * names one, is read first: its type decides what else is known.
+ */
+static int
+command_find_class(struct command_call *call, const struct command *command)
+{
+	const struct message *m = &call->context->message;
+	const struct member *member;
+	struct name name;
+
+	if (command->typed == TYPED_BY_MEMBER) {
+		member = message_find(m, "type");
+		if (member != NULL && member->kind == MEMBER_STRING)
+			call->class = watcher_class_find(member->string);
+		return call->class == NULL ? command_type_unknown(member,
+						 call->error) :
+					     0;
+	}
+	member = message_find(m, "watcher");
+	if (command->typed == UNTYPED || member == NULL)
+		return 0;
+	if (param_parse_name(member, &name, call->error) < 0)
+		return -1;
+	call->watcher = session_find_watcher(call->session, &name, call->error);
+	if (call->watcher == NULL)
+		return -1;
+	call->class = call->watcher->class;
+	return 0;
+}
+
+static int
+command_read(struct command_call *call, const struct command *command,
+    struct common_args *common, union command_args *args,
+    union type_args *type_args)
+{
+	struct param_set sets[3] = {
+		{ command_common_params, command_n_common_params, common },
+		{ command->params, command->n_params, args },
+	};
+
+	if (command_find_class(call, command) < 0)
+		return -1;
+	if (call->class != NULL)
+		sets[2] = (struct param_set){ call->class->params,
+			call->class->n_params, type_args };
+	if (param_parse(&call->context->message, sets,
+		call->class != NULL ? 3 : 2, call->error) < 0)
+		return -1;
+	if (!command->finds_watcher || call->watcher != NULL)
+		return 0;
+	call->watcher = session_find_watcher(call->session,
+	    &args->watcher.watcher, call->error);
+	return call->watcher == NULL ? -1 : 0;
+}
+
+/* --- execution ---------------------------------------------------------- */
+
+static enum command_result
+command_run(struct command_call *call, bool *quiet)
+{
+	const struct command *command;
+	struct common_args common = { .reply = true };
+	union command_args args;
+	union type_args type_args;
+
+	command = command_find(&call->context->message, call->error);
+	if (command == NULL)
+		return COMMAND_ERROR;
+	memset(&args, 0, sizeof(args));
+	memset(&type_args, 0, sizeof(type_args));
+	if (command_read(call, command, &common, &args, &type_args) < 0)
+		return COMMAND_ERROR;
+	*quiet = !common.reply;
+	call->args = &args;
+	call->type_args = &type_args;
+	return command->run(call);
+}
+
+enum command_result
+command_execute(struct command_context *context, struct session *session,
+    struct command_deferred **deferred, const char *line, size_t len,
+    uint64_t number, struct buffer *out)
+{
+	struct message *m = &context->message;
+	size_t mark = buffer_len(out);
+	struct error error;
+	struct command_call call = {
+		.context = context,
+		.session = session,
+		.out = out,
+		.error = &error,
+		.deferred = deferred,
+	};
+	bool quiet = false;
+	enum command_result result = COMMAND_ERROR;
+
+	if (message_parse(m, line, len, &error) < 0) {
+		m->n = 0;
+	} else {
+		message_reply_begin(out, command_read_id(m));
+		result = command_run(&call, &quiet);
+	}
+	if (result == COMMAND_DONE && !quiet) {
+		message_reply_end(out);
+		return result;
+	}
+	buffer_truncate(out, mark);
+	if (result == COMMAND_ERROR)
+		command_reply_error(m, &error, number, out);
+	else if (result == COMMAND_LATER)
+		(*deferred)->quiet = quiet;
+	return result;
+}
+
+enum command_result
+command_defer(struct command_call *call,
+    bool (*step)(struct command_context *, struct session *,
+	struct command_deferred *, struct buffer *))
+{
+	struct slice id = command_read_id(&call->context->message);
+	struct command_deferred *deferred = memory_zalloc(sizeof(*deferred));
+
+	deferred->step = step;
+	deferred->id_len = id.len;
+	if (id.len > 0)
+		memcpy(deferred->id, id.p, id.len);
+	deferred->iteration = ev_iteration(call->context->loop);
+	*call->deferred = deferred;
+	return COMMAND_LATER;
+}
+
+enum command_result
+command_resume(struct command_context *context, struct session *session,
+    struct command_deferred **deferred, struct buffer *out)
+{
+	struct command_deferred *d = *deferred;
+	size_t mark = buffer_len(out);
+
+	message_reply_begin(out, (struct slice){ d->id, d->id_len });
+	if (!d->step(context, session, d, out)) {
+		buffer_truncate(out, mark);
+		return COMMAND_LATER;
+	}
+	if (d->quiet)
+		buffer_truncate(out, mark);
+	else
+		message_reply_end(out);
+	free(d);
+	*deferred = NULL;
+	return COMMAND_DONE;
+}

@@ -1,0 +1,109 @@
+#ifndef EVD_COMMAND_H
+#define EVD_COMMAND_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buffer.h"
+#include "limits.h"
+#include "message.h"
+#include "param.h"
+#include "session.h"
+#include "wallclock.h"
+
+/*
+ * The table of verbs.  An entry says which members a verb takes and what all
+ * verbs would check; its handler does what is left and puts the members of
+ * the result, for command_execute() has opened the reply.
+ */
+struct command_context {
+	struct ev_loop *loop;
+	struct wallclock *clock;
+	struct limits *limits;
+	struct session_registry *registry;
+	/* Makes all that is ready now fire. */
+	void (*gather)(struct command_context *);
+	struct message message; /* the line that is being executed */
+};
+
+/* A command whose reply takes more than one iteration of the loop. */
+struct command_deferred {
+	/* Returns true when it is done, and has put the result's members. */
+	bool (*step)(struct command_context *, struct session *,
+	    struct command_deferred *, struct buffer *);
+	char id[JSON_SIZE_MAX];
+	size_t id_len;
+	bool quiet;
+	uint64_t iteration; /* of the loop, when it was executed */
+	uint64_t number;    /* the step's own */
+	uint64_t count;	    /* the step's own */
+};
+
+struct command_call {
+	struct command_context *context;
+	struct session *session;
+	struct watcher *watcher; /* found, where the verb names one */
+	const struct watcher_class *class; /* of typed verbs */
+	const void *args;
+	const void *type_args; /* of typed verbs */
+	struct buffer *out;
+	struct error *error;
+	struct command_deferred **deferred; /* set by COMMAND_LATER */
+};
+
+enum command_result {
+	COMMAND_ERROR = -1,
+	COMMAND_DONE,
+	COMMAND_LATER,
+};
+
+enum command_typed {
+	UNTYPED,
+	TYPED_BY_MEMBER,  /* also takes what the member `type` says */
+	TYPED_BY_WATCHER, /* what the watcher's type takes */
+};
+
+struct command {
+	struct slice name;
+	const struct param *params;
+	size_t n_params;
+	bool finds_watcher; /* args begin with struct watcher_args */
+	enum command_typed typed;
+	/* Returns 0, -1 with the error, or command_defer(). */
+	enum command_result (*run)(struct command_call *);
+};
+
+struct watcher_args {
+	uint32_t given;
+	struct name watcher;
+};
+
+#define WATCHER_PARAM(...) \
+	PARAM("watcher", PARAM_NAME, struct watcher_args, watcher, __VA_ARGS__)
+
+/* The tables, in order of the protocol text; commands ends with NULL. */
+extern const struct command *const commands[];
+extern const struct param command_common_params[];
+extern const size_t command_n_common_params;
+
+/*
+ * Executes one line and puts its reply, if it has one.  COMMAND_LATER: it is
+ * in *deferred, which command_resume() takes further; no other line of the
+ * connection may be executed before that has returned COMMAND_DONE.
+ */
+enum command_result command_execute(struct command_context *,
+	    struct session *, struct command_deferred **, const char *line,
+	    size_t len, uint64_t number, struct buffer *out);
+/* The reply to a line that was too long to be kept. */
+void	 command_refuse_long_line(uint64_t number, struct buffer *out);
+/* Goes on with it, and puts its reply and frees it when it is done. */
+enum command_result command_resume(struct command_context *,
+	    struct session *, struct command_deferred **, struct buffer *out);
+
+/* For handlers: returns COMMAND_LATER, with *call->deferred set up. */
+enum command_result command_defer(struct command_call *,
+	    bool (*step)(struct command_context *, struct session *,
+		struct command_deferred *, struct buffer *));
+
+#endif

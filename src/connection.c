@@ -1,0 +1,269 @@
+#include "config.h"
+
+#include "connection.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "message.h"
+
+#define DISCARD_ROUNDS_MAX 16
+
+static void
+connection_on_readable(struct ev_loop *loop, struct ev_io *reader, int revents)
+{
+	struct connection *c = reader->data;
+
+	(void)revents;
+	/* Not read since it was said last: say it once, don't spin. */
+	if (c->readable)
+		ev_io_stop(loop, reader);
+	c->readable = true;
+	c->on_ready(c);
+}
+
+static void
+connection_on_writable(struct ev_loop *loop, struct ev_io *writer, int revents)
+{
+	struct connection *c = writer->data;
+
+	(void)revents;
+	ev_io_stop(loop, writer);
+	c->on_ready(c);
+}
+
+/* The peer can't take anything any more; what it sent is still to be read. */
+static void
+connection_set_gone(struct connection *c)
+{
+	c->gone = true;
+	buffer_clear(&c->out);
+	ev_io_stop(c->loop, &c->writer);
+	fdpoll_del(c->hangups, &c->hangup);
+}
+
+static void
+connection_on_hangup(struct fdpoll_item *item, uint32_t events)
+{
+	struct connection *c = (struct connection *)((char *)item -
+	    offsetof(struct connection, hangup));
+
+	(void)events;
+	connection_set_gone(c);
+	c->on_ready(c);
+}
+
+static void
+connection_get_peer(struct connection *c)
+{
+	struct ucred cred = { .pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1 };
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		log_error("getsockopt: SO_PEERCRED: %s", strerror(errno));
+	c->peer = (struct connection_peer){ cred.pid, cred.uid, cred.gid };
+}
+
+void
+connection_init(struct connection *c, int fd, struct ev_loop *loop,
+    struct fdpoll *hangups, struct buffer_pool *pool)
+{
+	*c = (struct connection){ .fd = fd, .loop = loop, .hangups = hangups };
+	buffer_init(&c->in, pool);
+	buffer_init(&c->out, pool);
+	ev_io_init(&c->reader, connection_on_readable, fd, EV_READ);
+	ev_io_init(&c->writer, connection_on_writable, fd, EV_WRITE);
+	c->reader.data = c->writer.data = c;
+	c->hangup.fd = -1;
+	c->hangup.on_events = connection_on_hangup;
+	connection_get_peer(c);
+	ev_io_start(loop, &c->reader);
+}
+
+void
+connection_fini(struct connection *c)
+{
+	fdpoll_del(c->hangups, &c->hangup);
+	ev_io_stop(c->loop, &c->reader);
+	ev_io_stop(c->loop, &c->writer);
+	buffer_fini(&c->in);
+	buffer_fini(&c->out);
+	close(c->fd);
+}
+
+/* --- input -------------------------------------------------------------- */
+
+/*
+ * The end of the input.  If the peer has closed altogether that shows at
+ * once; if only its half, the end of the rest shows as a hang-up, for which
+ * libev can't wait.
+ */
+static void
+connection_set_eof(struct connection *c)
+{
+	struct pollfd pfd = { .fd = c->fd };
+	int err;
+
+	c->eof = true;
+	ev_io_stop(c->loop, &c->reader);
+	if (poll(&pfd, 1, 0) == 1 && (pfd.revents & (POLLHUP | POLLERR))) {
+		connection_set_gone(c);
+		return;
+	}
+	c->hangup.fd = c->fd;
+	err = fdpoll_add(c->hangups, &c->hangup, EPOLLONESHOT);
+	if (err < 0) {
+		log_error("epoll_ctl: waiting for a hang-up: %s",
+		    strerror(-err));
+		c->hangup.fd = -1;
+		connection_set_gone(c);
+	}
+}
+
+bool
+connection_fill(struct connection *c)
+{
+	size_t room = LINE_SIZE_MAX - buffer_len(&c->in);
+	ssize_t n;
+
+	if (c->eof || !c->readable || buffer_len(&c->in) >= LINE_SIZE_MAX)
+		return false;
+	n = recv(c->fd, buffer_reserve(&c->in, room), room, MSG_DONTWAIT);
+	if (n > 0) {
+		buffer_commit(&c->in, n);
+		/* A full read may not have been all; a short one was. */
+		c->readable = (size_t)n == room;
+	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+		connection_set_eof(c);
+	} else if (errno == EAGAIN) {
+		c->readable = false;
+	}
+	if (buffer_len(&c->in) == 0)
+		buffer_clear(&c->in);
+	if (!c->eof && !c->readable)
+		ev_io_start(c->loop, &c->reader);
+	return n > 0;
+}
+
+/* Drops the rest of an over-long line, as far as it is here. */
+static void
+connection_skip(struct connection *c)
+{
+	const char *lf = memchr(buffer_data(&c->in), '\n', buffer_len(&c->in));
+
+	if (lf == NULL) {
+		buffer_clear(&c->in);
+		return;
+	}
+	c->skipping = false;
+	buffer_consume(&c->in, lf + 1 - buffer_data(&c->in));
+}
+
+/* The length of the first line with its LF; 0 if it is not complete. */
+static size_t
+connection_scan(struct connection *c)
+{
+	size_t len = buffer_len(&c->in);
+	const char *data, *lf;
+
+	if (c->skipping && len > 0) {
+		connection_skip(c);
+		len = buffer_len(&c->in);
+	}
+	if (len == 0)
+		return 0;
+	data = buffer_data(&c->in);
+	lf = memchr(data + c->scanned, '\n', len - c->scanned);
+	c->scanned = lf == NULL ? len : (size_t)(lf - data);
+	if (lf != NULL)
+		return lf + 1 - data;
+	/* At the end of the input what is left is a line, without an LF. */
+	return c->eof || len >= LINE_SIZE_MAX ? len : 0;
+}
+
+bool
+connection_has_line(struct connection *c)
+{
+	return connection_scan(c) > 0;
+}
+
+enum line
+connection_next_line(struct connection *c, const char **line, size_t *len)
+{
+	size_t n = connection_scan(c);
+
+	if (n == 0)
+		return LINE_NONE;
+	c->lines++;
+	*line = buffer_data(&c->in);
+	*len = n;
+	c->in.start += n; /* released by connection_rest() */
+	c->scanned = 0;
+	if ((*line)[n - 1] == '\n') {
+		(*len)--;
+		return LINE_READ;
+	}
+	if (n < LINE_SIZE_MAX)
+		return LINE_READ;
+	c->skipping = true;
+	return LINE_TOO_LONG;
+}
+
+bool
+connection_is_drained(struct connection *c)
+{
+	return c->eof && !connection_has_line(c);
+}
+
+void
+connection_rest(struct connection *c)
+{
+	if (buffer_len(&c->in) == 0)
+		buffer_clear(&c->in);
+	else
+		buffer_fit(&c->in);
+}
+
+void
+connection_discard_input(struct connection *c)
+{
+	char *junk;
+
+	buffer_clear(&c->in);
+	junk = buffer_reserve(&c->in, LINE_SIZE_MAX);
+	for (int i = 0; i < DISCARD_ROUNDS_MAX; i++)
+		if (recv(c->fd, junk, LINE_SIZE_MAX, MSG_DONTWAIT) <= 0)
+			break;
+	buffer_clear(&c->in);
+}
+
+/* --- output ------------------------------------------------------------- */
+
+void
+connection_flush(struct connection *c)
+{
+	ssize_t n;
+
+	if (c->gone) {
+		buffer_clear(&c->out);
+		return;
+	}
+	if (buffer_len(&c->out) == 0)
+		return;
+	n = send(c->fd, buffer_data(&c->out), buffer_len(&c->out),
+	    MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n >= 0) {
+		buffer_consume(&c->out, n);
+	} else if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS &&
+	    errno != ENOMEM) {
+		connection_set_gone(c);
+		return;
+	}
+	if (buffer_len(&c->out) > 0)
+		ev_io_start(c->loop, &c->writer);
+}

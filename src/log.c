@@ -1,0 +1,164 @@
+#include "config.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+/* A pipe that polls as writable takes this many bytes without blocking. */
+#define LOG_LINE_MAX 4096
+
+const char *const log_level_names[] = { "error", "warning", "notice", "info",
+	"debug", NULL };
+
+static const int log_priorities[] = { LOG_ERR, LOG_WARNING, LOG_NOTICE,
+	LOG_INFO, LOG_DEBUG };
+
+static enum log_level log_level = LEVEL_NOTICE;
+static bool log_syslog;
+static unsigned long log_dropped;
+
+void
+log_set_level(enum log_level level)
+{
+	log_level = level;
+}
+
+bool
+log_wants(enum log_level level)
+{
+	return level <= log_level;
+}
+
+void
+log_to_syslog(void)
+{
+	openlog("evd", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	log_syslog = true;
+}
+
+/* Whether standard error is the journal's: systemd says which file that is. */
+static bool
+log_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long dev, ino;
+	struct stat st;
+
+	return stream != NULL && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
+	    fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev &&
+	    st.st_ino == ino;
+}
+
+static bool
+log_put(const char *line, size_t len)
+{
+	struct pollfd pfd = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	if (poll(&pfd, 1, 0) != 1 || !(pfd.revents & POLLOUT))
+		return false;
+	return write(STDERR_FILENO, line, len) == (ssize_t)len;
+}
+
+static void
+log_put_line(enum log_level level, const char *text)
+{
+	char line[LOG_LINE_MAX];
+	const char *start = level == LEVEL_NOTICE || level == LEVEL_INFO ?
+	    "" :
+	    log_level_names[level];
+	int n;
+
+	if (log_is_journal())
+		n = snprintf(line, sizeof(line) - 1, "<%d>%s",
+		    log_priorities[level], text);
+	else
+		n = snprintf(line, sizeof(line) - 1, "evd: %s%s%s", start,
+		    *start != '\0' ? ": " : "", text);
+	if (n > (int)sizeof(line) - 2)
+		n = sizeof(line) - 2;
+	line[n] = '\n';
+	if (!log_put(line, n + 1))
+		log_dropped++;
+}
+
+static void
+log_vwrite(enum log_level level, const char *fmt, va_list ap)
+{
+	char text[LOG_LINE_MAX - 64];
+	unsigned long dropped = log_dropped;
+	int saved = errno;
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	if (log_syslog) {
+		syslog(log_priorities[level], "%s", text);
+	} else {
+		log_put_line(level, text);
+		if (dropped > 0 && log_dropped == dropped) {
+			log_dropped = 0;
+			snprintf(text, sizeof(text),
+			    "%lu log lines were dropped: their reader had stopped",
+			    dropped);
+			log_put_line(LEVEL_WARNING, text);
+		}
+	}
+	errno = saved;
+}
+
+void
+log_write(enum log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!log_wants(level))
+		return;
+	va_start(ap, fmt);
+	log_vwrite(level, fmt, ap);
+	va_end(ap);
+}
+
+void
+fatal(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_vwrite(LEVEL_ERROR, fmt, ap);
+	va_end(ap);
+	exit(1);
+}
+
+const char *
+log_escape(char *out, size_t size, const char *bytes, size_t len)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t at = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = bytes[i];
+		bool plain = c >= 0x20 && c < 0x7f && c != '\\';
+
+		if (at + 4 + sizeof("...") > size) {
+			memcpy(out + at, "...", 3);
+			at += 3;
+			break;
+		}
+		if (plain) {
+			out[at++] = c;
+			continue;
+		}
+		out[at++] = '\\';
+		out[at++] = 'x';
+		out[at++] = hex[c >> 4];
+		out[at++] = hex[c & 15];
+	}
+	out[at] = '\0';
+	return out;
+}

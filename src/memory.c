@@ -1,0 +1,60 @@
+#include "config.h"
+
+#include "memory.h"
+
+#include <ev.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+static void *
+memory_check(void *p, size_t size)
+{
+	if (p == NULL && size > 0)
+		fatal("out of memory: %zu bytes could not be had", size);
+	return p;
+}
+
+void *
+memory_alloc(size_t size)
+{
+	return memory_check(malloc(size), size);
+}
+
+void *
+memory_zalloc(size_t size)
+{
+	return memory_check(calloc(1, size), size);
+}
+
+void *
+memory_realloc(void *p, size_t size)
+{
+	return memory_check(realloc(p, size), size);
+}
+
+char *
+memory_strdup(const char *s)
+{
+	return memory_check(strdup(s), 1);
+}
+
+/* libev's one function for all: size 0 frees. */
+static void *
+memory_ev(void *p, long size)
+{
+	if (size == 0) {
+		free(p);
+		return NULL;
+	}
+	return memory_realloc(p, size);
+}
+
+void
+memory_init(void)
+{
+	ev_set_allocator(memory_ev);
+	json_set_alloc_funcs(memory_alloc, free);
+}

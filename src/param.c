@@ -1,0 +1,280 @@
+#include "config.h"
+
+#include "param.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "put.h"
+
+/* --- what was expected -------------------------------------------------- */
+
+static const char *
+param_expected(const struct param *param, char *out, size_t size)
+{
+	switch (param->kind) {
+	case PARAM_BOOL:
+		return "true or false";
+	case PARAM_STRING:
+		return "a string";
+	case PARAM_STRINGS:
+		return "an array of strings";
+	case PARAM_NAME:
+		return "a name: a string of 1 to 255 bytes without control "
+		       "characters that does not begin with #, or an integer "
+		       "from 0 to 9007199254740991";
+	case PARAM_SESSION:
+		return "a string of 1 to 255 bytes without control characters "
+		       "that does not begin with #";
+	case PARAM_JSON:
+		snprintf(out, size, "JSON of at most %d bytes", JSON_SIZE_MAX);
+		return out;
+	case PARAM_INTEGER:
+		snprintf(out, size, "an integer from %.0f to %.0f", param->min,
+		    param->max);
+		return out;
+	case PARAM_SECONDS:
+		snprintf(out, size, "a number of seconds from %g to %g",
+		    param->min, param->max);
+		return out;
+	case PARAM_PERIOD:
+		snprintf(out, size, "0 or a number of seconds from %g to %g",
+		    param->min, param->max);
+		return out;
+	}
+	return NULL;
+}
+
+static int
+param_wrong(const struct param *param, const struct member *member,
+    struct error *error)
+{
+	char found[EXCERPT_SIZE], expected[96], size[40] = "";
+
+	if (member->raw.len > EXCERPT_SIZE)
+		snprintf(size, sizeof(size), " (%zu bytes)", member->raw.len);
+	return error_set(error, ERROR_INVALID_ARGUMENT,
+	    "member \"%s\" is %s%s, expected %s", param->name.p,
+	    message_excerpt(found, member->raw), size,
+	    param_expected(param, expected, sizeof(expected)));
+}
+
+static int
+param_missing(const struct param *param, struct error *error)
+{
+	char expected[96];
+
+	return error_set(error, ERROR_INVALID_ARGUMENT,
+	    "member \"%s\" is missing, expected %s", param->name.p,
+	    param_expected(param, expected, sizeof(expected)));
+}
+
+static int
+param_unknown(const struct member *member, const struct param_set *sets,
+    size_t n_sets, struct error *error)
+{
+	char found[EXCERPT_SIZE], known[320] = "";
+	size_t at = 0;
+
+	for (size_t s = 0; s < n_sets; s++)
+		for (size_t i = 0; i < sets[s].n && at < sizeof(known); i++)
+			at += snprintf(known + at, sizeof(known) - at, "%s%s",
+			    at == 0 ? "" : ", ", sets[s].params[i].name.p);
+	return error_set(error, ERROR_INVALID_ARGUMENT,
+	    "member \"%s\" is unknown, expected of: %s",
+	    message_excerpt(found, member->name), known);
+}
+
+/* --- names -------------------------------------------------------------- */
+
+/* C0, DEL and C1 (U+0080 to U+009F, which begin with 0xc2 in UTF-8). */
+static bool
+name_has_control(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned char c = s.p[i];
+
+		if (c < 0x20 || c == 0x7f)
+			return true;
+		if (c == 0xc2 && (unsigned char)s.p[i + 1] < 0xa0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+name_is_good(struct slice s)
+{
+	return s.len >= 1 && s.len <= NAME_SIZE_MAX && s.p[0] != '#' &&
+	    !name_has_control(s);
+}
+
+/* Escapes are longer than what they stand for: equal lengths, none there. */
+static void
+name_from_string(struct name *name, const struct member *member)
+{
+	struct buffer b = { .data = name->text, .size = sizeof(name->text) };
+
+	if (member->raw.len == member->string.len + 2) {
+		name->json = member->raw;
+		return;
+	}
+	for (size_t i = 0; i < member->string.len; i++) {
+		char c = member->string.p[i];
+
+		if (i == 0)
+			buffer_putc(&b, '"');
+		if (c == '"' || c == '\\')
+			buffer_putc(&b, '\\');
+		buffer_putc(&b, c);
+	}
+	buffer_putc(&b, '"');
+	name->json = (struct slice){ name->text, b.end };
+}
+
+static bool
+name_parse(const struct member *member, struct name *name)
+{
+	if (member->kind == MEMBER_STRING && name_is_good(member->string)) {
+		name_from_string(name, member);
+		return true;
+	}
+	if (member->kind == MEMBER_INTEGER && member->integer >= 0 &&
+	    member->integer <= INTEGER_MAX) {
+		name->json = member->raw;
+		if (member->raw.p[0] == '-') /* -0 */
+			name->json = (struct slice){ "0", 1 };
+		return true;
+	}
+	return false;
+}
+
+/* --- values ------------------------------------------------------------- */
+
+static bool
+member_is_number(const struct member *member)
+{
+	return member->kind == MEMBER_INTEGER || member->kind == MEMBER_REAL;
+}
+
+static bool
+param_in_range(const struct param *param, double number)
+{
+	if (param->kind == PARAM_PERIOD && number == 0)
+		return true;
+	return number >= param->min && number <= param->max;
+}
+
+static bool
+param_strings(const struct member *member)
+{
+	struct slice item;
+
+	if (member->kind != MEMBER_ARRAY)
+		return false;
+	for (size_t i = 0; i < message_items(member); i++)
+		if (!message_item(member, i, &item))
+			return false;
+	return true;
+}
+
+/* Stores the value; false if it is not what the table wants. */
+static bool
+param_store(const struct param *param, const struct member *member, void *at)
+{
+	switch (param->kind) {
+	case PARAM_BOOL:
+		*(bool *)at = member->kind == MEMBER_TRUE;
+		return member->kind == MEMBER_TRUE ||
+		    member->kind == MEMBER_FALSE;
+	case PARAM_INTEGER:
+		*(int64_t *)at = member->integer;
+		return member->kind == MEMBER_INTEGER &&
+		    param_in_range(param, member->integer);
+	case PARAM_SECONDS:
+	case PARAM_PERIOD:
+		*(double *)at = member->number;
+		return member_is_number(member) &&
+		    param_in_range(param, member->number);
+	case PARAM_STRING:
+		*(struct slice *)at = member->string;
+		return member->kind == MEMBER_STRING;
+	case PARAM_STRINGS:
+		*(const struct member **)at = member;
+		return param_strings(member);
+	case PARAM_NAME:
+		return name_parse(member, at);
+	case PARAM_SESSION:
+		*(struct slice *)at = member->string;
+		return member->kind == MEMBER_STRING &&
+		    name_is_good(member->string);
+	case PARAM_JSON:
+		*(struct slice *)at = member->raw;
+		return member->raw.len <= JSON_SIZE_MAX;
+	}
+	return false;
+}
+
+static const struct param *
+param_find(const struct param_set *set, struct slice name)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (set->params[i].name.len == name.len &&
+		    memcmp(set->params[i].name.p, name.p, name.len) == 0)
+			return &set->params[i];
+	return NULL;
+}
+
+static int
+param_parse_member(const struct member *member, const struct param_set *sets,
+    size_t n_sets, struct error *error)
+{
+	for (size_t s = 0; s < n_sets; s++) {
+		const struct param *param = param_find(&sets[s], member->name);
+
+		if (param == NULL)
+			continue;
+		if (!param_store(param, member,
+			(char *)sets[s].values + param->offset))
+			return param_wrong(param, member, error);
+		*(uint32_t *)sets[s].values |= PARAM_BIT(
+		    param - sets[s].params);
+		return 0;
+	}
+	return param_unknown(member, sets, n_sets, error);
+}
+
+static int
+param_check_required(const struct param_set *set, struct error *error)
+{
+	uint32_t given = *(const uint32_t *)set->values;
+
+	for (size_t i = 0; i < set->n; i++)
+		if (set->params[i].required && !(given & PARAM_BIT(i)))
+			return param_missing(&set->params[i], error);
+	return 0;
+}
+
+int
+param_parse(const struct message *m, const struct param_set *sets,
+    size_t n_sets, struct error *error)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (param_parse_member(&m->members[i], sets, n_sets, error) < 0)
+			return -1;
+	for (size_t s = 0; s < n_sets; s++)
+		if (param_check_required(&sets[s], error) < 0)
+			return -1;
+	return 0;
+}
+
+int
+param_parse_name(const struct member *member, struct name *name,
+    struct error *error)
+{
+	static const struct param param = { .name = { "watcher", 7 },
+		.kind = PARAM_NAME };
+
+	return name_parse(member, name) ? 0 :
+					  param_wrong(&param, member, error);
+}

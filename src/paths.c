@@ -1,0 +1,70 @@
+#include "config.h"
+
+#include "paths.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "memory.h"
+
+static int
+paths_make_directory(const char *directory)
+{
+	struct stat st;
+
+	if (mkdir(directory, 0700) < 0 && errno != EEXIST) {
+		log_error("%s: %s", directory, strerror(errno));
+		return -1;
+	}
+	if (lstat(directory, &st) < 0) {
+		log_error("%s: %s", directory, strerror(errno));
+		return -1;
+	}
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+	    (st.st_mode & 077) != 0) {
+		log_error("%s: expected a directory that belongs to uid %u "
+			  "with mode 0700",
+		    directory, (unsigned)geteuid());
+		return -1;
+	}
+	return 0;
+}
+
+char *
+paths_own_socket(void)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	char *directory = NULL, *path = NULL;
+	int n;
+
+	if (runtime != NULL && runtime[0] == '/')
+		n = asprintf(&directory, "%s/evd", runtime);
+	else
+		n = asprintf(&directory, "/tmp/evd-%u", (unsigned)geteuid());
+	if (n < 0)
+		fatal("out of memory");
+	if (paths_make_directory(directory) == 0 &&
+	    asprintf(&path, "%s/socket", directory) < 0)
+		fatal("out of memory");
+	free(directory);
+	return path;
+}
+
+char *
+paths_directory(const char *path)
+{
+	char *directory = memory_strdup(path);
+	char *slash = strrchr(directory, '/');
+
+	if (slash == NULL) {
+		free(directory);
+		return memory_strdup(".");
+	}
+	slash[slash == directory] = '\0';
+	return directory;
+}

@@ -1,0 +1,28 @@
+#ifndef EVD_SERVER_H
+#define EVD_SERVER_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "limits.h"
+#include "socket.h"
+
+struct server_options {
+	const char *path;
+	mode_t mode;	  /* of the socket */
+	double exit_idle; /* seconds without a client; negative: never */
+	uint64_t uid_limits[LIMITS];	 /* 0: the default */
+	uint64_t session_limits[LIMITS]; /* 0: the uid's */
+};
+
+struct server;
+
+/* NULL after logging why. */
+struct server *server_new(const struct server_options *);
+
+/* Serves until a signal or idleness ends it. */
+void	 server_run(struct server *);
+
+void	 server_free(struct server *);
+
+#endif

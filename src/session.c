@@ -1,0 +1,517 @@
+#include "config.h"
+
+#include "session.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "event.h"
+#include "memory.h"
+
+/* --- the registry ------------------------------------------------------- */
+
+struct session_key {
+	uid_t uid;
+	struct slice name;
+};
+
+#define SESSION_OF_NODE(n) \
+	((struct session *)((char *)(n) - offsetof(struct session, node)))
+
+void
+session_registry_init(struct session_registry *registry)
+{
+	*registry = (struct session_registry){ 0 };
+	table_init(&registry->table);
+	hash_key_init(&registry->key);
+}
+
+void
+session_registry_fini(struct session_registry *registry)
+{
+	table_fini(&registry->table);
+}
+
+static bool
+session_match(const struct table_node *node, const void *key)
+{
+	const struct session *s = SESSION_OF_NODE(node);
+	const struct session_key *k = key;
+
+	return account_uid(&s->account) == k->uid && slice_is(k->name, s->name);
+}
+
+static uint32_t
+session_hash(const struct session_registry *registry,
+    const struct session_key *key)
+{
+	return hash_bytes(&registry->key, key->name.p, key->name.len) ^
+	    key->uid;
+}
+
+static struct session *
+session_lookup(struct session_registry *registry, const struct session_key *key)
+{
+	struct table_node *node = table_find(&registry->table,
+	    session_hash(registry, key), session_match, key);
+
+	return node == NULL ? NULL : SESSION_OF_NODE(node);
+}
+
+struct session *
+session_find(struct session_registry *registry, uid_t uid, struct slice name,
+    struct error *error)
+{
+	struct session_key key = { uid, name };
+	struct session *s = session_lookup(registry, &key);
+
+	if (s == NULL)
+		error_set(error, ERROR_NO_SUCH_SESSION,
+		    "member \"session\" is \"%.*s\", expected the name of a "
+		    "session of uid %ju",
+		    (int)name.len, name.p, (uintmax_t)uid);
+	return s;
+}
+
+static void
+session_register(struct session *s)
+{
+	struct session_key key = { account_uid(&s->account),
+		{ s->name, strlen(s->name) } };
+
+	table_insert(&s->registry->table, &s->node,
+	    session_hash(s->registry, &key));
+}
+
+int
+session_rename(struct session *s, struct slice name, struct error *error)
+{
+	struct session_key key = { account_uid(&s->account), name };
+
+	if (s->name[0] != '#')
+		return error_set(error, ERROR_SESSION_EXISTS,
+		    "member \"session\" is \"%.*s\", but this session is named "
+		    "\"%s\" already; expected one name a session",
+		    (int)name.len, name.p, s->name);
+	if (session_lookup(s->registry, &key) != NULL)
+		return error_set(error, ERROR_SESSION_EXISTS,
+		    "member \"session\" is \"%.*s\", which another session of "
+		    "uid %ju has; expected a free name",
+		    (int)name.len, name.p, (uintmax_t)key.uid);
+	if (account_charge(&s->account, LIMIT_BYTES, name.len, error) < 0)
+		return -1;
+	table_remove(&s->registry->table, &s->node);
+	s->name = memory_realloc(s->name, name.len + 1);
+	memcpy(s->name, name.p, name.len);
+	s->name[name.len] = '\0';
+	session_register(s);
+	return 0;
+}
+
+/* --- pending, ready, held ------------------------------------------------ */
+
+static struct session *
+session_of(const struct watcher *w)
+{
+	return (struct session *)w->host;
+}
+
+static struct watcher_list *
+session_queue_of(struct session *s, const struct watcher *w)
+{
+	return &s->sets[w->queue - QUEUE_READY_0]
+		    .queues[PRIORITY_MAX - w->priority];
+}
+
+/* Its event is ready: into the set that is not being written. */
+static void
+session_make_ready(struct session *s, struct watcher *w)
+{
+	int set = 1 - s->batch;
+
+	w->queue = QUEUE_READY_0 + set;
+	TAILQ_INSERT_TAIL(session_queue_of(s, w), w, queued);
+	s->sets[set].n++;
+	s->on_work(s);
+}
+
+static void
+session_on_queue(struct watcher *w)
+{
+	struct session *s = session_of(w);
+
+	if (!watcher_is_held(w) && !s->ended)
+		session_make_ready(s, w);
+}
+
+static void
+session_on_dequeue(struct watcher *w)
+{
+	struct session *s = session_of(w);
+
+	if (w->queue == QUEUE_NONE)
+		return;
+	if (watcher_is_held(w)) {
+		TAILQ_REMOVE(&s->held, w, queued);
+	} else {
+		TAILQ_REMOVE(session_queue_of(s, w), w, queued);
+		s->sets[w->queue - QUEUE_READY_0].n--;
+	}
+	w->queue = QUEUE_NONE;
+}
+
+static void
+session_free_hold(struct session *s, struct watcher *w)
+{
+	session_on_dequeue(w);
+	if (w->pending)
+		session_make_ready(s, w);
+	else
+		watcher_unheld(w);
+}
+
+size_t
+session_ack(struct session *s, uint64_t seq, size_t max)
+{
+	struct watcher *w;
+	size_t n = 0;
+
+	while (n < max && (w = TAILQ_FIRST(&s->held)) != NULL &&
+	    w->seq <= seq) {
+		session_free_hold(s, w);
+		n++;
+	}
+	return n;
+}
+
+bool
+session_ack_watcher(struct session *s, struct watcher *w)
+{
+	if (!watcher_is_held(w))
+		return false;
+	session_free_hold(s, w);
+	return true;
+}
+
+/* --- life --------------------------------------------------------------- */
+
+struct session *
+session_new(const struct session_config *config, struct error *error)
+{
+	struct session *s = memory_zalloc(sizeof(*s));
+	char name[24];
+
+	account_init(&s->account, config->limits, config->uid);
+	if (account_charge(&s->account, LIMIT_SESSIONS, 1, error) < 0) {
+		account_fini(&s->account);
+		free(s);
+		return NULL;
+	}
+	s->host.loop = config->loop;
+	s->host.clock = config->clock;
+	s->host.queue = session_on_queue;
+	s->host.dequeue = session_on_dequeue;
+	s->registry = config->registry;
+	s->on_work = config->on_work;
+	s->owner = config->owner;
+	s->number = ++config->registry->last;
+	table_init(&s->names);
+	TAILQ_INIT(&s->watchers);
+	TAILQ_INIT(&s->held);
+	for (int i = 0; i < PRIORITIES; i++) {
+		TAILQ_INIT(&s->sets[0].queues[i]);
+		TAILQ_INIT(&s->sets[1].queues[i]);
+	}
+	snprintf(name, sizeof(name), "#%" PRIu64, s->number);
+	s->name = memory_strdup(name);
+	session_register(s);
+	return s;
+}
+
+void
+session_end(struct session *s)
+{
+	s->ended = true;
+	table_remove(&s->registry->table, &s->node);
+	account_discharge(&s->account, LIMIT_SESSIONS, 1);
+}
+
+static void
+session_free_watcher(struct session *s, struct watcher *w)
+{
+	size_t bytes = w->name_len + watcher_data(w).len;
+
+	account_discharge(&s->account, LIMIT_BYTES, bytes);
+	account_discharge(&s->account, LIMIT_WATCHERS, 1);
+	/* The whole table goes at once when the session has ended. */
+	if (!s->ended)
+		table_remove(&s->names, &w->node);
+	TAILQ_REMOVE(&s->watchers, w, entry);
+	watcher_free(w);
+}
+
+bool
+session_free_some(struct session *s, size_t *budget)
+{
+	struct watcher *w;
+
+	while ((w = TAILQ_FIRST(&s->watchers)) != NULL) {
+		if (*budget == 0)
+			return false;
+		(*budget)--;
+		session_free_watcher(s, w);
+	}
+	table_fini(&s->names);
+	account_fini(&s->account);
+	free(s->name);
+	free(s);
+	return true;
+}
+
+/* --- watchers ----------------------------------------------------------- */
+
+static bool
+session_match_watcher(const struct table_node *node, const void *key)
+{
+	struct slice name = watcher_name((const struct watcher *)node);
+	const struct name *k = key;
+
+	return name.len == k->json.len &&
+	    memcmp(name.p, k->json.p, name.len) == 0;
+}
+
+static struct watcher *
+session_lookup_watcher(const struct session *s, const struct name *name,
+    uint32_t *hash)
+{
+	*hash = hash_bytes(&s->registry->key, name->json.p, name->json.len);
+	return (struct watcher *)table_find(&s->names, *hash,
+	    session_match_watcher, name);
+}
+
+struct watcher *
+session_find_watcher(const struct session *s, const struct name *name,
+    struct error *error)
+{
+	uint32_t hash;
+	struct watcher *w = session_lookup_watcher(s, name, &hash);
+	char found[EXCERPT_SIZE];
+
+	if (w == NULL)
+		error_set(error, ERROR_NO_SUCH_WATCHER,
+		    "member \"watcher\" is %s, expected the name of a "
+		    "watcher of this session",
+		    message_excerpt(found, name->json));
+	return w;
+}
+
+static int
+session_charge_watcher(struct session *s, size_t bytes, struct error *error)
+{
+	if (account_charge(&s->account, LIMIT_WATCHERS, 1, error) < 0)
+		return -1;
+	if (account_charge(&s->account, LIMIT_BYTES, bytes, error) < 0) {
+		account_discharge(&s->account, LIMIT_WATCHERS, 1);
+		return -1;
+	}
+	return 0;
+}
+
+struct watcher *
+session_watch(struct session *s, const struct watcher_class *class,
+    const struct name *name, const struct watch_options *options,
+    const void *args, struct error *error)
+{
+	size_t bytes = name->json.len + options->data.len;
+	char found[EXCERPT_SIZE];
+	struct cleared none;
+	struct watcher *w;
+	uint32_t hash;
+
+	if (session_lookup_watcher(s, name, &hash) != NULL) {
+		error_set(error, ERROR_WATCHER_EXISTS,
+		    "member \"watcher\" is %s, which another watcher of this "
+		    "session has; expected a free name",
+		    message_excerpt(found, name->json));
+		return NULL;
+	}
+	if (session_charge_watcher(s, bytes, error) < 0)
+		return NULL;
+	w = watcher_new(class, &s->host, name);
+	w->priority = options->priority;
+	w->hold = class->level || options->hold;
+	w->once = options->once;
+	w->release = options->release;
+	w->end = options->end;
+	if (options->data.len > 0)
+		watcher_set_data(w, options->data);
+	table_insert(&s->names, &w->node, hash);
+	TAILQ_INSERT_TAIL(&s->watchers, w, entry);
+	if ((class->set != NULL && class->set(w, args, true, error) < 0) ||
+	    (options->start && watcher_start(w, &none, error) < 0)) {
+		session_free_watcher(s, w);
+		return NULL;
+	}
+	return w;
+}
+
+void
+session_unwatch(struct session *s, struct watcher *w, struct cleared *cleared)
+{
+	watcher_stop(w, cleared);
+	session_free_watcher(s, w);
+}
+
+int
+session_charge_data(struct session *s, struct slice data, struct error *error)
+{
+	return account_charge(&s->account, LIMIT_BYTES, data.len, error);
+}
+
+void
+session_discharge_data(struct session *s, struct slice data)
+{
+	account_discharge(&s->account, LIMIT_BYTES, data.len);
+}
+
+void
+session_set_data(struct session *s, struct watcher *w, struct slice data)
+{
+	session_discharge_data(s, watcher_data(w));
+	watcher_set_data(w, data);
+}
+
+/* --- the end of the input ------------------------------------------------ */
+
+void
+session_end_input(struct session *s)
+{
+	s->input_ended = true;
+}
+
+static void
+session_forget_spent(struct session *s, struct watcher *w)
+{
+	if (w->release && w->spent && !w->active && !w->pending)
+		session_free_watcher(s, w);
+}
+
+bool
+session_drop_holds(struct session *s, size_t max)
+{
+	struct watcher *w;
+
+	while (max-- > 0 && (w = TAILQ_FIRST(&s->held)) != NULL) {
+		if (w->class->level && w->active)
+			watcher_halt(w);
+		session_free_hold(s, w);
+		session_forget_spent(s, w);
+	}
+	return TAILQ_EMPTY(&s->held);
+}
+
+/* --- writing ------------------------------------------------------------ */
+
+static void
+session_write_event(struct session *s, struct watcher *w, struct buffer *b)
+{
+	const struct watcher_class *class = w->class;
+	struct event event;
+
+	watcher_catch_up(w);
+	/* It would say the same again at once, and none could acknowledge. */
+	if (s->input_ended && class->level && w->active)
+		watcher_halt(w);
+	event = (struct event){
+		.type = class->name,
+		.watcher = watcher_name(w),
+		.revents = w->revents,
+		.seq = ++s->seq,
+		.time = w->time,
+		.active = w->active,
+		.overrun = w->overrun,
+		.data = watcher_data(w),
+	};
+	event_begin(b, &event);
+	if (class->put_event != NULL)
+		class->put_event(w, b);
+	event_end(b, &event);
+
+	s->batch_ends |= w->end;
+	session_on_dequeue(w);
+	if (w->hold && !s->input_ended) {
+		w->seq = s->seq;
+		w->queue = QUEUE_HELD;
+		TAILQ_INSERT_TAIL(&s->held, w, queued);
+	}
+	watcher_written(w);
+	session_forget_spent(s, w);
+}
+
+static struct watcher *
+session_set_first(const struct session_set *set)
+{
+	if (set->n == 0)
+		return NULL;
+	for (int i = 0; i < PRIORITIES; i++)
+		if (!TAILQ_EMPTY(&set->queues[i]))
+			return TAILQ_FIRST(&set->queues[i]);
+	return NULL;
+}
+
+/* The next event to write: of this batch, or of a new one. */
+static struct watcher *
+session_next(struct session *s)
+{
+	struct watcher *w = session_set_first(&s->sets[s->batch]);
+
+	if (w != NULL || s->batch_ends)
+		return w;
+	w = session_set_first(&s->sets[1 - s->batch]);
+	if (w == NULL)
+		return NULL;
+	s->batch = 1 - s->batch;
+	s->batches++;
+	return w;
+}
+
+void
+session_write_events(struct session *s, struct buffer *b, size_t size)
+{
+	struct watcher *w;
+
+	while (buffer_len(b) < size && (w = session_next(s)) != NULL)
+		session_write_event(s, w, b);
+	if (s->batch_ends && s->sets[s->batch].n == 0)
+		s->finished = true;
+}
+
+bool
+session_has_ready(const struct session *s)
+{
+	return s->sets[0].n + s->sets[1].n > 0;
+}
+
+uint64_t
+session_last_batch(const struct session *s)
+{
+	return s->batches + (s->sets[1 - s->batch].n > 0);
+}
+
+bool
+session_batch_is_written(const struct session *s, uint64_t number)
+{
+	if (s->sets[s->batch].n > 0)
+		return false;
+	return s->batches >= number || s->sets[1 - s->batch].n == 0;
+}
+
+bool
+session_is_over(const struct session *s)
+{
+	return s->input_ended && TAILQ_EMPTY(&s->held) &&
+	    !session_has_ready(s) &&
+	    (int64_t)s->host.n_active + s->refs <= 0;
+}

@@ -1,0 +1,152 @@
+#ifndef EVD_SESSION_H
+#define EVD_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buffer.h"
+#include "hash.h"
+#include "limits.h"
+#include "table.h"
+#include "watcher.h"
+
+/*
+ * A session is a virtual libev loop: it owns watchers by name, knows which of
+ * them have an event pending or are held, and writes the events when it is
+ * asked to, in batches.
+ *
+ * What is pending and ready stands in one of two sets of queues, a queue for
+ * each priority.  One set is the batch that is being written; what fires
+ * meanwhile goes into the other.  When the batch is written the two change
+ * roles.  Held watchers stand in a queue of their own, in order of the seq
+ * of the event that was written; what they have pending is not ready.
+ */
+#define PRIORITIES (2 * PRIORITY_MAX + 1)
+
+/* All sessions, by uid and name. */
+struct session_registry {
+	struct table table;
+	struct hash_key key; /* for names of watchers as well */
+	uint64_t last;	     /* number given */
+};
+
+struct session_set {
+	struct watcher_list queues[PRIORITIES];
+	size_t n;
+};
+
+struct session {
+	struct watcher_host host; /* first */
+	struct table_node node;	  /* in the registry */
+	struct session_registry *registry;
+	struct account account;
+	void (*on_work)(struct session *); /* there is an event to write */
+	void *owner;
+	TAILQ_ENTRY(session) entry; /* the owner's */
+	uint64_t number;
+	char *name; /* without quotes: "#5" or what the client chose */
+
+	struct table names; /* of watchers */
+	struct watcher_list watchers;
+	struct session_set sets[2];
+	struct watcher_list held;
+	int batch;	  /* which set is being written */
+	uint64_t batches; /* begun */
+	uint64_t seq;	  /* of the last event written */
+	int64_t refs;	  /* what ref and unref added */
+
+	bool hold_all;	  /* watchers hold unless they say not */
+	bool input_ended; /* no ack can come: nothing is held any more */
+	bool batch_ends;  /* the batch has an event of a watcher with `end` */
+	bool finished;	  /* such a batch has been written */
+	bool ended;	  /* its client is gone: nothing fires */
+};
+
+TAILQ_HEAD(session_list, session);
+
+void	 session_registry_init(struct session_registry *);
+void	 session_registry_fini(struct session_registry *);
+
+struct session_config {
+	struct session_registry *registry;
+	struct ev_loop *loop;
+	struct wallclock *clock;
+	struct limits *limits;
+	uid_t uid;
+	void (*on_work)(struct session *);
+	void *owner;
+};
+
+/* NULL with the error if the uid has too many. */
+struct session *session_new(const struct session_config *, struct error *);
+
+/* The name is free again, and nothing fires any more. */
+void	 session_end(struct session *);
+/*
+ * Frees up to *budget watchers of a session that has ended, and takes their
+ * number from it.  Returns true when the session itself is freed.
+ */
+bool	 session_free_some(struct session *, size_t *budget);
+
+/* Borrowed; NULL with the error if the uid has no session of that name. */
+struct session *session_find(struct session_registry *, uid_t, struct slice,
+	    struct error *);
+/* Takes a name.  Returns 0, or -1 with the error and nothing changed. */
+int	 session_rename(struct session *, struct slice, struct error *);
+
+struct watch_options {
+	int priority;
+	struct slice data; /* of length 0: none */
+	bool start;
+	bool hold;
+	bool once;
+	bool release;
+	bool end;
+};
+
+/* Registers a watcher.  NULL with the error, and nothing is left of it. */
+struct watcher *session_watch(struct session *, const struct watcher_class *,
+	    const struct name *, const struct watch_options *,
+	    const void *args, struct error *);
+/* Stops and frees it. */
+void	 session_unwatch(struct session *, struct watcher *, struct cleared *);
+/* Borrowed; NULL with the error. */
+struct watcher *session_find_watcher(const struct session *,
+	    const struct name *, struct error *);
+/* Charges for data to come; 0, or -1 with the error. */
+int	 session_charge_data(struct session *, struct slice, struct error *);
+void	 session_discharge_data(struct session *, struct slice);
+/* Sets data that was charged. */
+void	 session_set_data(struct session *, struct watcher *, struct slice);
+
+/*
+ * Frees held watchers whose event had a seq up to the one given, at most max
+ * of them.  Returns how many; less than max: these were all.
+ */
+size_t	 session_ack(struct session *, uint64_t seq, size_t max);
+/* Frees one, if it is held. */
+bool	 session_ack_watcher(struct session *, struct watcher *);
+
+/* The client's input has ended; see session_drop_holds(). */
+void	 session_end_input(struct session *);
+/* Ends up to max holds then.  Returns true when there is none left. */
+bool	 session_drop_holds(struct session *, size_t max);
+
+/* Writes events while less than size bytes are in the buffer. */
+void	 session_write_events(struct session *, struct buffer *, size_t size);
+
+/* Whether any event is ready to be written. */
+bool	 session_has_ready(const struct session *);
+/* The number of the batch that ends what is ready now. */
+uint64_t session_last_batch(const struct session *);
+/* Whether the batch of that number and all before it are written. */
+bool	 session_batch_is_written(const struct session *, uint64_t);
+
+/*
+ * The input has ended, and nothing is left that could ever be written: as
+ * ev_run() returns when no referenced watcher is active.
+ */
+bool	 session_is_over(const struct session *);
+
+#endif

@@ -1,0 +1,231 @@
+#include "config.h"
+
+#include "socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "memory.h"
+
+#define SOCKET_BACKLOG 4096
+
+static int
+socket_address(struct sockaddr_un *address, const char *path)
+{
+	if (strlen(path) >= sizeof(address->sun_path))
+		return -ENAMETOOLONG;
+	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	strcpy(address->sun_path, path);
+	return 0;
+}
+
+int
+socket_connect(const char *path)
+{
+	struct sockaddr_un address;
+	int err = socket_address(&address, path);
+	int fd;
+
+	if (err < 0)
+		return err;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* --- the lock ----------------------------------------------------------- */
+
+static char *
+socket_lock_path(const char *path)
+{
+	size_t size = strlen(path) + sizeof(".lock");
+	char *lock = memory_alloc(size);
+
+	snprintf(lock, size, "%s.lock", path);
+	return lock;
+}
+
+/*
+ * A daemon that ends removes its lock file, and then what others have opened
+ * is not the file that the next one opens: look whether it still is.
+ */
+static bool
+socket_lock_is_current(int fd, const char *lock)
+{
+	struct stat ours, there;
+
+	return fstat(fd, &ours) == 0 && stat(lock, &there) == 0 &&
+	    ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
+/* Returns the descriptor that holds the lock, or -1 after logging why. */
+static int
+socket_lock(const char *path)
+{
+	char *lock = socket_lock_path(path);
+	int fd;
+
+	for (;;) {
+		fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+		    0600);
+		if (fd < 0) {
+			log_error("%s: %s", lock, strerror(errno));
+			break;
+		}
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+			if (errno == EWOULDBLOCK)
+				log_error("%s: a daemon is running there",
+				    path);
+			else
+				log_error("%s: %s", lock, strerror(errno));
+			close(fd);
+			fd = -1;
+			break;
+		}
+		if (socket_lock_is_current(fd, lock))
+			break;
+		close(fd);
+	}
+	free(lock);
+	return fd;
+}
+
+static void
+socket_unlock(struct socket_listener *listener)
+{
+	char *lock;
+
+	if (listener->lock < 0)
+		return;
+	lock = socket_lock_path(listener->path);
+	unlink(lock);
+	free(lock);
+	close(listener->lock);
+	listener->lock = -1;
+}
+
+/* --- listening ---------------------------------------------------------- */
+
+/* Makes the path free, if what is there is a dead daemon's socket. */
+static int
+socket_clear_path(const char *path)
+{
+	struct stat st;
+	int fd;
+
+	if (lstat(path, &st) < 0) {
+		if (errno == ENOENT)
+			return 0;
+		log_error("%s: %s", path, strerror(errno));
+		return -1;
+	}
+	if (!S_ISSOCK(st.st_mode)) {
+		log_error("%s: is there and not a socket; it stays", path);
+		return -1;
+	}
+	fd = socket_connect(path);
+	if (fd >= 0) {
+		close(fd);
+		log_error("%s: another program listens there", path);
+		return -1;
+	}
+	if (fd != -ECONNREFUSED) {
+		log_error("%s: %s", path, strerror(-fd));
+		return -1;
+	}
+	if (unlink(path) < 0 && errno != ENOENT) {
+		log_error("%s: %s", path, strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+static int
+socket_bind(struct socket_listener *listener, mode_t mode)
+{
+	struct sockaddr_un address;
+	int err = socket_address(&address, listener->path);
+	mode_t mask;
+	struct stat st;
+
+	if (err < 0)
+		return err;
+	listener->fd = socket(AF_UNIX,
+	    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (listener->fd < 0)
+		return -errno;
+	mask = umask(~mode & 0777);
+	err = bind(listener->fd, (struct sockaddr *)&address,
+		  sizeof(address)) < 0 ?
+	    -errno :
+	    0;
+	umask(mask);
+	if (err < 0)
+		return err;
+	if (lstat(listener->path, &st) < 0)
+		return -errno;
+	listener->dev = st.st_dev;
+	listener->ino = st.st_ino;
+	return listen(listener->fd, SOCKET_BACKLOG) < 0 ? -errno : 0;
+}
+
+int
+socket_listen(struct socket_listener *listener, const char *path, mode_t mode)
+{
+	int err = 0;
+
+	*listener = (struct socket_listener){ .fd = -1, .lock = -1 };
+	listener->path = memory_strdup(path);
+	listener->lock = socket_lock(path);
+	if (listener->lock >= 0 && socket_clear_path(path) == 0) {
+		err = socket_bind(listener, mode);
+		if (err == 0)
+			return 0;
+		log_error("%s: %s", path, strerror(-err));
+	}
+	socket_close(listener);
+	return -1;
+}
+
+void
+socket_retire(struct socket_listener *listener)
+{
+	struct stat st;
+
+	if (listener->lock < 0)
+		return;
+	if (listener->fd >= 0) {
+		if (lstat(listener->path, &st) == 0 &&
+		    st.st_dev == listener->dev && st.st_ino == listener->ino)
+			unlink(listener->path);
+		/* connect(2) is refused from here on; the backlog stays. */
+		shutdown(listener->fd, SHUT_RD);
+	}
+	socket_unlock(listener);
+}
+
+void
+socket_close(struct socket_listener *listener)
+{
+	socket_retire(listener);
+	if (listener->fd >= 0)
+		close(listener->fd);
+	listener->fd = -1;
+	free(listener->path);
+	listener->path = NULL;
+}

@@ -1,0 +1,39 @@
+#ifndef EVD_SOCKET_H
+#define EVD_SOCKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/*
+ * The daemon's socket in the file system, and the lock beside it ("PATH.lock")
+ * that makes two daemons started at once one daemon.
+ */
+struct socket_listener {
+	int fd;
+	int lock;
+	char *path; /* owned */
+	dev_t dev;  /* of what we bound: only that is ever unlinked */
+	ino_t ino;
+};
+
+/*
+ * Listens at a path with the permissions given.  Takes over the socket of a
+ * daemon that is dead; refuses where a living one listens, or where there is
+ * something that is not a socket.  Returns 0, or -1 after logging why.
+ */
+int	 socket_listen(struct socket_listener *, const char *path, mode_t);
+
+/*
+ * Nobody can connect any more, and another daemon can take the path; who had
+ * connected before can still be accepted.
+ */
+void	 socket_retire(struct socket_listener *);
+
+/* Retires it where that was not done, and closes it. */
+void	 socket_close(struct socket_listener *);
+
+/* Returns a connected descriptor, which blocks, or a negative errno. */
+int	 socket_connect(const char *path);
+
+#endif

@@ -1,0 +1,181 @@
+#ifndef EVD_WATCHER_H
+#define EVD_WATCHER_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "message.h"
+#include "param.h"
+#include "table.h"
+#include "wallclock.h"
+
+/*
+ * What all watchers share, whatever their type.
+ *
+ * A watcher fires (watcher_fired()), and has an event pending from then on,
+ * until the event is written or taken back.  If it fires again meanwhile the
+ * two are one event with an overrun; the room for it is part of the watcher,
+ * so that firing can't fail.  A type whose firings the clock can count stays
+ * quiet while its event is pending, and catch_up() counts them when that is
+ * asked for; rearm() sets it going again.
+ *
+ * Held (`hold`, and all types that are level-triggered): from when the event
+ * was written until the client acknowledges it.  What fires meanwhile makes a
+ * pending event that is not ready.
+ */
+struct watcher;
+
+/* What a type needs of the session that its watchers belong to. */
+struct watcher_host {
+	struct ev_loop *loop;
+	struct wallclock *clock;
+	/* An event is pending that was not: put the watcher in its place. */
+	void (*queue)(struct watcher *);
+	/* Take it out of where it is, ready or held. */
+	void (*dequeue)(struct watcher *);
+	size_t n_active; /* watchers */
+};
+
+struct watcher_class {
+	struct slice name; /* on the wire */
+	int revents;	   /* of a firing */
+	size_t size;	   /* of the type's struct, which embeds the base */
+	/*
+	 * The members that `watch` and `set` take, and the size of the struct
+	 * that they go into (at most WATCHER_ARGS_MAX).
+	 */
+	const struct param *params;
+	size_t n_params;
+	uint32_t live; /* those that `set` may change while it is active */
+	bool level;    /* "it is so now": always held, and not polled then */
+
+	/*
+	 * Takes the members given.  fresh: the watcher is being registered
+	 * and zeroed; else it is inactive, or only live members are given.
+	 * Returns 0, or -1 with the error and nothing changed.  NULL: the
+	 * type has no members.  So with start and stop.
+	 */
+	int (*set)(struct watcher *, const void *args, bool fresh,
+	    struct error *);
+	int (*start)(struct watcher *, struct error *);
+	void (*stop)(struct watcher *);
+	/* The `reset` verb; nothing is pending.  NULL: there is none. */
+	int (*reset)(struct watcher *, struct error *);
+	/* The `send` verb; NULL: there is none. */
+	void (*send)(struct watcher *);
+	/*
+	 * Active: fires if that is due by the clock, and if it is pending adds
+	 * what the clock counts to overrun.
+	 */
+	void (*catch_up)(struct watcher *);
+	/* Active: the event was written or taken back, or the hold is over. */
+	void (*rearm)(struct watcher *);
+	/* Members of the event's line, and of the reply to `get`. */
+	void (*put_event)(const struct watcher *, struct buffer *);
+	void (*put_state)(const struct watcher *, struct buffer *);
+	/* The event was written or taken back: forget what it told. */
+	void (*forget)(struct watcher *);
+	/* Frees what the type's struct owns; the watcher is inactive. */
+	void (*fini)(struct watcher *);
+};
+
+#define WATCHER_ARGS_MAX 256
+
+enum watcher_queue {
+	QUEUE_NONE,
+	QUEUE_READY_0, /* one of the session's two sets of ready ones */
+	QUEUE_READY_1,
+	QUEUE_HELD,
+};
+
+struct watcher {
+	struct table_node node; /* by name */
+	const struct watcher_class *class;
+	struct watcher_host *host;
+	TAILQ_ENTRY(watcher) entry; /* in order of creation */
+	TAILQ_ENTRY(watcher) queued;
+	char *data;	  /* JSON text, or NULL; owned */
+	double time;	  /* pending: of the first firing, since the Epoch */
+	uint64_t overrun; /* pending: firings that were merged into it */
+	uint64_t seq;	  /* held: of the event that was written */
+	int revents;	  /* pending */
+	uint16_t name_len;
+	int8_t priority;
+	uint8_t queue; /* enum watcher_queue */
+	bool active : 1;
+	bool pending : 1;
+	bool hold : 1;
+	bool once : 1;
+	bool release : 1;
+	bool end : 1;
+	bool spent : 1; /* its own event stopped it */
+};
+
+TAILQ_HEAD(watcher_list, watcher);
+
+/* What was pending and was taken back. */
+struct cleared {
+	bool pending;
+	int revents;
+	uint64_t overrun;
+};
+
+/*
+ * A new watcher, zeroed but for class, host and name; inactive, and in no
+ * table or list.  watcher_free() stops it and frees all that it owns; whoever
+ * put it into a table or list takes it out before.
+ */
+struct watcher *watcher_new(const struct watcher_class *,
+	    struct watcher_host *, const struct name *);
+void	 watcher_free(struct watcher *);
+
+/* JSON text, inside the watcher. */
+struct slice watcher_name(const struct watcher *);
+struct slice watcher_data(const struct watcher *);
+/* Copies the JSON text. */
+void	 watcher_set_data(struct watcher *, struct slice);
+
+static inline bool
+watcher_is_held(const struct watcher *w)
+{
+	return w->queue == QUEUE_HELD;
+}
+
+/*
+ * For types.  The watcher fires: its event becomes pending, or merges.  A
+ * type that stops by firing calls watcher_halt() before.
+ */
+void	 watcher_fired(struct watcher *);
+void	 watcher_halt(struct watcher *);
+
+/* Inactive from now on; what is pending or held stays so. */
+void	 watcher_deactivate(struct watcher *);
+
+/* Makes an event pending, or merges, and nothing else. */
+void	 watcher_feed(struct watcher *, int revents);
+
+/*
+ * The verbs of a watcher's life.  Each takes a pending event back and says so
+ * in cleared; but start of an active watcher does nothing, and set of an
+ * active one only changes what it may.  set of an inactive one and stop end a
+ * hold as well, and so do clear and reset where there was something to take
+ * back.  Each returns 0, or -1 with the error.
+ */
+int	 watcher_set(struct watcher *, const void *args, struct cleared *,
+	    struct error *);
+int	 watcher_start(struct watcher *, struct cleared *, struct error *);
+void	 watcher_stop(struct watcher *, struct cleared *);
+int	 watcher_reset(struct watcher *, struct cleared *, struct error *);
+void	 watcher_clear(struct watcher *, struct cleared *);
+
+/* Adds to overrun what the clock counts; before an event is written. */
+void	 watcher_catch_up(struct watcher *);
+
+/* The event's line was written, or its hold has ended: it goes on. */
+void	 watcher_written(struct watcher *);
+void	 watcher_unheld(struct watcher *);
+
+#endif

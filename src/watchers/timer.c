@@ -1,0 +1,210 @@
+#include "config.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "put.h"
+#include "watcher.h"
+
+/*
+ * The relative timer, as libev's ev_timer: monotonic clock, one-shot or with
+ * `repeat`.  libev's own repetition is not used: it skips ticks that it is
+ * late for, and here all count.
+ */
+struct timer {
+	struct watcher base;
+	struct ev_timer timer; /* active unless an event is pending */
+	double repeat;	       /* seconds; 0: one-shot */
+	/*
+	 * Active: the next tick, by CLOCK_MONOTONIC.  Inactive: what remains,
+	 * in seconds, or if absolute the time of the first tick.
+	 */
+	double next;
+	bool absolute;
+};
+
+enum { TIMER_AFTER, TIMER_AT, TIMER_REPEAT };
+
+struct timer_args {
+	uint32_t given;
+	double after, at, repeat;
+};
+
+static const struct param timer_params[] = {
+	[TIMER_AFTER] = PARAM("after", PARAM_SECONDS, struct timer_args, after,
+	    .min = 0, .max = SECONDS_MAX),
+	[TIMER_AT] = PARAM("at", PARAM_SECONDS, struct timer_args, at,
+	    .min = -SECONDS_MAX, .max = SECONDS_MAX),
+	[TIMER_REPEAT] = PARAM("repeat", PARAM_PERIOD, struct timer_args,
+	    repeat, .min = 1e-9, .max = SECONDS_MAX),
+};
+
+static double
+timer_now(const struct timer *t)
+{
+	return wallclock_monotonic(t->base.host->clock);
+}
+
+static void
+timer_arm(struct timer *t)
+{
+	ev_timer_set(&t->timer, t->next - timer_now(t), 0);
+	ev_timer_start(t->base.host->loop, &t->timer);
+}
+
+static void
+timer_disarm(struct timer *t)
+{
+	ev_timer_stop(t->base.host->loop, &t->timer);
+}
+
+/* The tick at t->next has come. */
+static void
+timer_fire(struct timer *t)
+{
+	timer_disarm(t);
+	if (t->repeat > 0)
+		t->next += t->repeat;
+	else
+		watcher_halt(&t->base);
+	watcher_fired(&t->base);
+}
+
+static void
+timer_on_time(struct ev_loop *loop, struct ev_timer *timer, int revents)
+{
+	struct timer *t = timer->data;
+
+	(void)loop;
+	(void)revents;
+	if (t->next > timer_now(t)) /* by a rounding */
+		timer_arm(t);
+	else
+		timer_fire(t);
+}
+
+static int
+timer_set(struct watcher *w, const void *values, bool fresh,
+    struct error *error)
+{
+	struct timer *t = (struct timer *)w;
+	const struct timer_args *args = values;
+	bool after = args->given & PARAM_BIT(TIMER_AFTER);
+	bool at = args->given & PARAM_BIT(TIMER_AT);
+
+	if (after && at)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+		    "members \"after\" and \"at\" are both there, expected one");
+	if (fresh && !after && !at)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+		    "member \"after\" is missing, expected it or \"at\"");
+	if (fresh) {
+		ev_init(&t->timer, timer_on_time);
+		t->timer.data = t;
+	}
+	if (after || at) {
+		t->next = after ? args->after : args->at;
+		t->absolute = at;
+	}
+	if (args->given & PARAM_BIT(TIMER_REPEAT))
+		t->repeat = args->repeat;
+	return 0;
+}
+
+static int
+timer_start(struct watcher *w, struct error *error)
+{
+	struct timer *t = (struct timer *)w;
+
+	(void)error;
+	if (!t->absolute)
+		t->next += timer_now(t);
+	t->absolute = false;
+	timer_arm(t);
+	return 0;
+}
+
+/* What remains is kept for the next start, as libev does. */
+static void
+timer_stop(struct watcher *w)
+{
+	struct timer *t = (struct timer *)w;
+
+	timer_disarm(t);
+	t->next = fmax(t->next - timer_now(t), 0);
+}
+
+/* libev's ev_timer_again. */
+static int
+timer_reset(struct watcher *w, struct error *error)
+{
+	struct timer *t = (struct timer *)w;
+	struct cleared none;
+
+	if (t->repeat == 0) {
+		watcher_deactivate(w);
+		return 0;
+	}
+	timer_disarm(t);
+	t->next = t->repeat;
+	t->absolute = false;
+	return w->active ? timer_start(w, error) :
+			   watcher_start(w, &none, error);
+}
+
+static void
+timer_catch_up(struct watcher *w)
+{
+	struct timer *t = (struct timer *)w;
+	double now = timer_now(t);
+	double ticks;
+
+	if (t->next > now)
+		return;
+	if (ev_is_active(&t->timer)) {
+		timer_fire(t);
+		if (!w->active || t->next > now)
+			return;
+	}
+	/* Pending: it has ticked at next, and each `repeat` since. */
+	ticks = fmin(floor((now - t->next) / t->repeat) + 1, INTEGER_MAX);
+	w->overrun += (uint64_t)ticks;
+	t->next += ticks * t->repeat;
+}
+
+static void
+timer_rearm(struct watcher *w)
+{
+	struct timer *t = (struct timer *)w;
+
+	if (!ev_is_active(&t->timer))
+		timer_arm(t);
+}
+
+static void
+timer_put_state(const struct watcher *w, struct buffer *b)
+{
+	const struct timer *t = (const struct timer *)w;
+	double now = w->active || t->absolute ? timer_now(t) : 0;
+
+	put_key(b, "remaining");
+	put_time_ns(b, t->next - now);
+	put_key(b, "repeat");
+	put_double(b, t->repeat);
+}
+
+const struct watcher_class timer_class = {
+	.name = { "timer", 5 },
+	.revents = EV_TIMER,
+	.size = sizeof(struct timer),
+	.params = timer_params,
+	.n_params = sizeof(timer_params) / sizeof(timer_params[0]),
+	.live = PARAM_BIT(TIMER_REPEAT),
+	.set = timer_set,
+	.start = timer_start,
+	.stop = timer_stop,
+	.reset = timer_reset,
+	.catch_up = timer_catch_up,
+	.rearm = timer_rearm,
+	.put_state = timer_put_state,
+};

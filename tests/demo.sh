@@ -1,0 +1,158 @@
+#!/bin/sh
+# Shows evd at work: starts a daemon on a private socket, and talks to it over
+# socat, as any script can. The lines are as they are on the wire. Fails if an
+# event does not come.
+#
+# EVD           the daemon [build/evd]
+# EVD_WRAPPER   a command to run it under
+set -u
+
+command -v socat >/dev/null || {
+	echo 'socat is missing (Debian: apt-get install socat)'
+	exit 77
+}
+
+evd=${EVD:-$(dirname "$0")/../build/evd}
+dir=$(mktemp -d "${TMPDIR:-/tmp}/evd-demo.XXXXXX") || exit 1
+socket=$dir/socket
+address=UNIX-CONNECT:$socket
+pids=
+
+# The tools
+
+clean_up()
+{
+	for pid in $pids; do
+		kill "$pid" 2>/dev/null
+	done
+	wait
+	rm -rf "$dir"
+}
+
+fail()
+{
+	cat "$dir/log"
+	echo "demo: $*"
+	exit 1
+}
+
+# say TEXT...: a word of explanation.
+say()
+{
+	printf '\n# %s\n' "$@"
+}
+
+# wait_for COMMAND...: until it succeeds, at most 20 s.
+wait_for()
+{
+	tries=0
+	until "$@"; do
+		tries=$((tries + 1))
+		[ $tries -lt 400 ] || return 1
+		sleep 0.05
+	done
+}
+
+# start_session NAME: sends the lines of standard input in a session of its
+# own, until that ends. They are kept in $dir as NAME.in, what comes back as
+# NAME.out. -t: socat must not leave soon after the end of its own input.
+start_session()
+{
+	cat >"$dir/$1.in"
+	sed 's/^/> /' "$dir/$1.in"
+	timeout --foreground 20 socat -t 60 - "$address" <"$dir/$1.in"
+}
+
+# show_session NAME: the same, and shows each line as it comes.
+show_session()
+{
+	{
+		start_session "$1" || echo "socat gave $?" >"$dir/failure"
+	} | tee "$dir/$1.out"
+	[ ! -e "$dir/failure" ] || fail "$(cat "$dir/failure")"
+}
+
+# came NAME PATTERN...: whether for each pattern a line has come back.
+came()
+{
+	out=$dir/$1.out
+	shift
+	for pattern; do
+		grep -v '^> ' "$out" | grep -q -e "$pattern" || return 1
+	done
+}
+
+# expect NAME PATTERN...: the same, at once, or the demo has failed.
+expect()
+{
+	came "$@" || fail "did not come: $*"
+}
+
+# The daemon
+
+trap clean_up EXIT
+trap 'exit 1' HUP INT TERM
+
+# shellcheck disable=SC2086 # a command with its arguments
+${EVD_WRAPPER-} "$evd" --socket "$socket" 2>"$dir/log" &
+daemon=$!
+pids=$daemon
+
+listens()
+{
+	grep -q 'listening' "$dir/log" || ! kill -0 $daemon 2>/dev/null
+}
+wait_for listens
+cat "$dir/log"
+kill -0 $daemon 2>/dev/null || fail "the daemon does not run"
+
+# The events
+
+say 'A timer, half a second from now. "end": the session ends with its event.'
+show_session tea <<-'END'
+	{"cmd":"watch","type":"timer","watcher":"tea","after":0.5,"end":true}
+END
+expect tea '"event":"timer","watcher":"tea"' '"event":"bye","reason":"end"'
+
+say 'A timer that repeats, with data of ours, until another one ends it all.'
+show_session tick <<-'END'
+	{"cmd":"watch","type":"timer","watcher":"tick","after":0.2,"repeat":0.2,"data":["any","JSON"]}
+	{"cmd":"watch","type":"timer","watcher":"enough","after":0.7,"end":true}
+END
+expect tick '"watcher":"tick".*"data":\["any","JSON"\]' \
+	'"watcher":"enough"' '"event":"bye"'
+
+say 'A periodic: at each full second of the wall clock; here, the next one.'
+show_session second <<-'END'
+	{"cmd":"watch","type":"periodic","watcher":"second","interval":1,"end":true}
+END
+expect second '"event":"periodic","watcher":"second".*"at":' '"event":"bye"'
+
+say 'An async: one program waits, as the session "kitchen", ...'
+start_session bell >"$dir/bell.out" <<-'END' &
+	{"cmd":"hello","session":"kitchen"}
+	{"cmd":"watch","type":"async","watcher":"bell","end":true}
+END
+bell=$!
+pids="$pids $bell"
+wait_for came bell '"session":"kitchen"' '"result":{}' || fail 'no kitchen'
+cat "$dir/bell.out"
+
+say '... and another one, which knows its name, wakes it.'
+show_session send <<-'END'
+	{"cmd":"send","watcher":"bell","session":"kitchen"}
+END
+expect send '"sent":true'
+wait $bell || fail "socat gave $?"
+
+say 'So the first one has got:'
+sed 1,4d "$dir/bell.out"
+expect bell '"event":"async","watcher":"bell"' '"event":"bye"'
+
+# The end
+
+say 'And SIGTERM ends the daemon.'
+kill $daemon
+wait $daemon || fail "the daemon gave $?"
+[ ! -e "$socket" ] || fail 'the daemon left its socket'
+echo 'All events came.'

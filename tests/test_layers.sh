@@ -1,0 +1,126 @@
+#!/bin/sh
+# What includes what in src/: this list, from the bottom to the top. A file
+# includes only headers that stand before its own name, its own header first.
+# A name with a colon and libraries opens the layers that may include those.
+cd "$EVD_SRCDIR" || exit 1
+
+layers='
+log memory buffer put hash table paths
+:jansson.h
+socket message param event limits
+:ev.h
+fdpoll wallclock
+watcher
+watchers/async watchers/periodic watchers/timer
+watchers/classes
+session
+connection
+command
+cmd-session cmd-watcher
+ensure
+server
+main
+'
+
+# The two that the server pairs.
+apart='connection session'
+
+# Gives the libraries its own allocator.
+anything='memory'
+
+export layers apart anything
+# shellcheck disable=SC2016 # it is awk's
+find src -name '*.[ch]' | sort | xargs awk '
+function fault(where, text)
+{
+	print where ": " text
+	faults++
+}
+
+function fault_here(text)
+{
+	fault(FILENAME ":" FNR, text)
+}
+
+# A file at its end: did it begin as it must?
+function check_begin()
+{
+	if (file !~ /\.c$/)
+		return
+	if (first != "config.h")
+		fault(file, "the first include is not config.h")
+	if ((name in header) && second != name ".h")
+		fault(file, "the second include is not " name ".h")
+}
+
+BEGIN {
+	n = split(ENVIRON["layers"], list)
+	for (i = 1; i <= n; i++) {
+		if (list[i] ~ /^:/)
+			library[substr(list[i], 2)] = i
+		else
+			place[list[i]] = i
+	}
+	split(ENVIRON["apart"], pair)
+	for (i = 1; i < ARGC; i++) {
+		name = ARGV[i]
+		sub(/^src\//, "", name)
+		if (sub(/\.h$/, "", name))
+			header[name]
+		sub(/\.c$/, "", name)
+		seen[name]
+		if (!(name in place))
+			fault(ARGV[i], "not in the list of layers")
+	}
+	for (name in place)
+		if (!(name in seen))
+			fault("src/" name ".c", "in the list of layers, but not there")
+}
+
+FNR == 1 {
+	if (file != "")
+		check_begin()
+	file = FILENAME
+	first = second = ""
+	name = file
+	sub(/^src\//, "", name)
+	sub(/\.[ch]$/, "", name)
+}
+
+/^[ \t]*#[ \t]*include/ {
+	quoted = $0 ~ /include[ \t]*"/
+	what = $0
+	gsub(/^[^"<]*["<]|[">].*$/, "", what)
+	if (first == "")
+		first = what
+	else if (second == "")
+		second = what
+
+	if (!quoted) {
+		if ((what in library) && place[name] < library[what] &&
+		    name != ENVIRON["anything"])
+			fault_here("<" what "> is for higher layers")
+		next
+	}
+	if (what == "config.h") {
+		if (file ~ /\.h$/)
+			fault_here("a header that includes config.h")
+		next
+	}
+	if (!sub(/\.h$/, "", what) || !(what in header)) {
+		fault_here("\"" what "\" is no header of ours")
+		next
+	}
+	if (what == name && file ~ /\.c$/)
+		next
+	if (place[what] >= place[name])
+		fault_here(what ".h is not below " name)
+	if (name == pair[1] && what == pair[2])
+		fault_here(name " and " what " are apart")
+}
+
+END {
+	check_begin()
+	exit faults > 0
+}
+'
