@@ -9,6 +9,31 @@
 
 #define N_PARAMS(params) (sizeof(params) / sizeof((params)[0]))
 
+/*
+ * The member `fds` of a verb that a watcher may take a descriptor with.  None
+ * takes more than one; what is passed besides is closed.
+ */
+#define FDS_PARAM(type, field) \
+	PARAM("fds", PARAM_INTEGER, type, field, .min = 0, .max = FDS_MAX)
+
+/* Where the descriptor is that was passed, or a -1. */
+static int *
+passed_fd(const struct command_call *call, int *none)
+{
+	*none = -1;
+	return call->n_fds > 0 ? &call->fds[0] : none;
+}
+
+static int
+check_fds(const struct command_call *call)
+{
+	if (call->n_fds <= 1)
+		return 0;
+	return error_set(call->error, ERROR_INVALID_ARGUMENT,
+	    "member \"fds\" is %zu, expected 0 or 1: a watcher takes one",
+	    call->n_fds);
+}
+
 static const struct param watcher_params[] = {
 	WATCHER_PARAM(.required = true),
 };
@@ -39,6 +64,7 @@ struct watch_args {
 	bool once;
 	bool release;
 	bool end;
+	int64_t fds;
 };
 
 enum {
@@ -50,7 +76,8 @@ enum {
 	WATCH_HOLD,
 	WATCH_ONCE,
 	WATCH_RELEASE,
-	WATCH_END
+	WATCH_END,
+	WATCH_FDS
 };
 
 static const struct param watch_params[] = {
@@ -66,6 +93,7 @@ static const struct param watch_params[] = {
 	[WATCH_RELEASE] = PARAM("release", PARAM_BOOL, struct watch_args,
 	    release),
 	[WATCH_END] = PARAM("end", PARAM_BOOL, struct watch_args, end),
+	[WATCH_FDS] = FDS_PARAM(struct watch_args, fds),
 };
 
 static enum command_result
@@ -74,6 +102,7 @@ command_watch_run(struct command_call *call)
 	const struct watch_args *args = call->args;
 	uint32_t given = args->base.given;
 	struct session *s = call->session;
+	int none;
 	struct watch_options options = {
 		.priority = args->priority,
 		.data = args->data,
@@ -83,12 +112,14 @@ command_watch_run(struct command_call *call)
 		.once = args->once,
 		.release = args->release,
 		.end = args->end,
+		.fd = passed_fd(call, &none),
 	};
 
-	return session_watch(s, call->class, &args->base.watcher, &options,
-		   call->type_args, call->error) == NULL ?
-	    COMMAND_ERROR :
-	    COMMAND_DONE;
+	if (check_fds(call) < 0 ||
+	    session_watch(s, call->class, &args->base.watcher, &options,
+		call->type_args, call->error) == NULL)
+		return COMMAND_ERROR;
+	return COMMAND_DONE;
 }
 
 const struct command command_watch = {
@@ -101,12 +132,26 @@ const struct command command_watch = {
 
 /* --- start, stop, clear, unwatch, reset --------------------------------- */
 
+struct start_args {
+	struct watcher_args base;
+	int64_t fds;
+};
+
+static const struct param start_params[] = {
+	WATCHER_PARAM(.required = true),
+	FDS_PARAM(struct start_args, fds),
+};
+
 static enum command_result
 command_start_run(struct command_call *call)
 {
 	struct cleared cleared;
+	int none;
 
-	if (watcher_start(call->watcher, &cleared, call->error) < 0)
+	if (check_fds(call) < 0 ||
+	    watcher_give(call->watcher, passed_fd(call, &none), call->error) <
+		0 ||
+	    watcher_start(call->watcher, &cleared, call->error) < 0)
 		return COMMAND_ERROR;
 	put_cleared(call->out, &cleared);
 	return COMMAND_DONE;
@@ -142,19 +187,19 @@ command_unwatch_run(struct command_call *call)
 	return COMMAND_DONE;
 }
 
-#define WATCHER_COMMAND(verb)                              \
+#define WATCHER_COMMAND(verb, table)                       \
 	const struct command command_##verb = {            \
 		.name = { #verb, sizeof(#verb) - 1 },      \
-		.params = watcher_params,                  \
-		.n_params = N_PARAMS(watcher_params),      \
+		.params = (table),                         \
+		.n_params = N_PARAMS(table),               \
 		.finds_watcher = true,                     \
 		.run = command_##verb##_run,               \
 	}
 
-WATCHER_COMMAND(start);
-WATCHER_COMMAND(stop);
-WATCHER_COMMAND(clear);
-WATCHER_COMMAND(unwatch);
+WATCHER_COMMAND(start, start_params);
+WATCHER_COMMAND(stop, watcher_params);
+WATCHER_COMMAND(clear, watcher_params);
+WATCHER_COMMAND(unwatch, watcher_params);
 
 static const struct param reset_params[] = { WATCHER_PARAM() };
 
@@ -195,15 +240,17 @@ struct set_args {
 	struct watcher_args base;
 	int64_t priority;
 	struct slice data;
+	int64_t fds;
 };
 
-enum { SET_WATCHER, SET_PRIORITY, SET_DATA };
+enum { SET_WATCHER, SET_PRIORITY, SET_DATA, SET_FDS };
 
 static const struct param set_params[] = {
 	[SET_WATCHER] = WATCHER_PARAM(.required = true),
 	[SET_PRIORITY] = PARAM("priority", PARAM_INTEGER, struct set_args,
 	    priority, .min = -PRIORITY_MAX, .max = PRIORITY_MAX),
 	[SET_DATA] = PARAM("data", PARAM_JSON, struct set_args, data),
+	[SET_FDS] = FDS_PARAM(struct set_args, fds),
 };
 
 /* Whether all that is given may be set now; before anything is. */
@@ -225,7 +272,21 @@ set_check(const struct command_call *call)
 		    "expected a %s before",
 		    w->active ? "active" : "pending",
 		    w->active ? "stop" : "clear");
-	return 0;
+	return check_fds(call);
+}
+
+/* What the type takes, in one go: its members, and a descriptor. */
+static int
+set_type(const struct command_call *call, struct cleared *cleared)
+{
+	struct watcher *w = call->watcher;
+	int none, *fd = passed_fd(call, &none);
+
+	if (*(const uint32_t *)call->type_args == 0 && *fd < 0)
+		return 0;
+	if (watcher_set(w, call->type_args, cleared, call->error) < 0)
+		return -1;
+	return watcher_give(w, fd, call->error);
 }
 
 static enum command_result
@@ -239,8 +300,7 @@ command_set_run(struct command_call *call)
 	if (set_check(call) < 0 ||
 	    session_charge_data(call->session, args->data, call->error) < 0)
 		return COMMAND_ERROR;
-	if (*(const uint32_t *)call->type_args != 0 &&
-	    watcher_set(w, call->type_args, &cleared, call->error) < 0) {
+	if (set_type(call, &cleared) < 0) {
 		session_discharge_data(call->session, args->data);
 		return COMMAND_ERROR;
 	}
@@ -315,7 +375,7 @@ command_get_run(struct command_call *call)
 	return COMMAND_DONE;
 }
 
-WATCHER_COMMAND(get);
+WATCHER_COMMAND(get, watcher_params);
 
 /* --- feed, send --------------------------------------------------------- */
 
@@ -339,13 +399,7 @@ command_feed_run(struct command_call *call)
 	return COMMAND_DONE;
 }
 
-const struct command command_feed = {
-	.name = { "feed", 4 },
-	.params = feed_params,
-	.n_params = N_PARAMS(feed_params),
-	.finds_watcher = true,
-	.run = command_feed_run,
-};
+WATCHER_COMMAND(feed, feed_params);
 
 struct send_args {
 	struct watcher_args base;

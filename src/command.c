@@ -219,6 +219,50 @@ command_find_class(struct command_call *call, const struct command *command)
 	return 0;
 }
 
+/* --- rights --------------------------------------------------------------- */
+
+static int
+command_deny(const struct command_call *call, const char *what,
+    const char *name)
+{
+	return error_set(call->error, ERROR_PERMISSION_DENIED,
+	    "%s \"%s\" needs full rights: evd does for a peer only what the "
+	    "peer could do itself, and %s",
+	    what, name, call->session->peer.why_not);
+}
+
+static int
+command_check_members(const struct command_call *call,
+    const struct param_set *set)
+{
+	uint32_t given = *(const uint32_t *)set->values;
+
+	for (size_t i = 0; i < set->n; i++)
+		if (set->params[i].full && (given & PARAM_BIT(i)))
+			return command_deny(call, "member",
+			    set->params[i].name.p);
+	return 0;
+}
+
+/* What needs full rights is a column of the tables: verbs, types, members. */
+static int
+command_check_rights(const struct command_call *call,
+    const struct command *command, const struct param_set *sets, size_t n_sets)
+{
+	if (call->session->peer.full)
+		return 0;
+	if (command->full)
+		return command_deny(call, "verb", command->name.p);
+	if (call->class != NULL && call->class->full)
+		return command_deny(call, "type", call->class->name.p);
+	for (size_t i = 0; i < n_sets; i++)
+		if (command_check_members(call, &sets[i]) < 0)
+			return -1;
+	return 0;
+}
+
+/* --- the whole call ------------------------------------------------------- */
+
 static int
 command_read(struct command_call *call, const struct command *command,
     struct common_args *common, union command_args *args,
@@ -228,14 +272,16 @@ command_read(struct command_call *call, const struct command *command,
 		{ command_common_params, command_n_common_params, common },
 		{ command->params, command->n_params, args },
 	};
+	size_t n_sets = 2;
 
 	if (command_find_class(call, command) < 0)
 		return -1;
 	if (call->class != NULL)
-		sets[2] = (struct param_set){ call->class->params,
+		sets[n_sets++] = (struct param_set){ call->class->params,
 			call->class->n_params, type_args };
-	if (param_parse(&call->context->message, sets,
-		call->class != NULL ? 3 : 2, call->error) < 0)
+	if (param_parse(&call->context->message, sets, n_sets, call->error) <
+		0 ||
+	    command_check_rights(call, command, sets, n_sets) < 0)
 		return -1;
 	if (!command->finds_watcher || call->watcher != NULL)
 		return 0;
@@ -267,14 +313,49 @@ command_run(struct command_call *call, bool *quiet)
 	return command->run(call);
 }
 
+/*
+ * How many descriptors a line takes; also one that is refused must take its
+ * own, or those behind it would get them.
+ */
+static size_t
+command_count_fds(const struct message *m)
+{
+	const struct member *fds = message_find(m, "fds");
+
+	if (fds == NULL || fds->kind != MEMBER_INTEGER || fds->integer < 0 ||
+	    fds->integer > FDS_MAX)
+		return 0;
+	return (size_t)fds->integer;
+}
+
+/* From here on the line takes part; what it did not use is closed. */
+static enum command_result
+command_run_with_fds(struct command_call *call, struct fdqueue *queue,
+    bool *quiet)
+{
+	int fds[FDS_MAX];
+	enum command_result result;
+
+	call->n_fds = command_count_fds(&call->context->message);
+	if (call->n_fds == 0)
+		return command_run(call, quiet);
+	if (fdqueue_take(queue, call->n_fds, fds, call->error) < 0)
+		return COMMAND_ERROR;
+	call->fds = fds;
+	result = command_run(call, quiet);
+	for (size_t i = 0; i < call->n_fds; i++)
+		fdqueue_close(queue->account, fds[i]);
+	return result;
+}
+
 enum command_result
 command_execute(struct command_context *context, struct session *session,
-    struct command_deferred **deferred, const char *line, size_t len,
-    uint64_t number, struct buffer *out)
+    struct command_deferred **deferred, const struct line *line,
+    struct fdqueue *fds, struct buffer *out)
 {
 	struct message *m = &context->message;
 	size_t mark = buffer_len(out);
-	struct error error;
+	struct error error, stale;
 	struct command_call call = {
 		.context = context,
 		.session = session,
@@ -283,13 +364,17 @@ command_execute(struct command_context *context, struct session *session,
 		.deferred = deferred,
 	};
 	bool quiet = false;
+	bool paired = fdqueue_enter_line(fds, line->end, &stale) == 0;
 	enum command_result result = COMMAND_ERROR;
 
-	if (message_parse(m, line, len, &error) < 0) {
+	if (message_parse(m, line->p, line->len, &error) < 0) {
 		m->n = 0;
+		fdqueue_drop(fds, line->end);
+	} else if (!paired) {
+		error = stale;
 	} else {
 		message_reply_begin(out, command_read_id(m));
-		result = command_run(&call, &quiet);
+		result = command_run_with_fds(&call, fds, &quiet);
 	}
 	if (result == COMMAND_DONE && !quiet) {
 		message_reply_end(out);
@@ -297,7 +382,7 @@ command_execute(struct command_context *context, struct session *session,
 	}
 	buffer_truncate(out, mark);
 	if (result == COMMAND_ERROR)
-		command_reply_error(m, &error, number, out);
+		command_reply_error(m, &error, line->number, out);
 	else if (result == COMMAND_LATER)
 		(*deferred)->quiet = quiet;
 	return result;

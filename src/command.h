@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "buffer.h"
+#include "fdqueue.h"
 #include "limits.h"
 #include "message.h"
 #include "param.h"
@@ -47,6 +48,9 @@ struct command_call {
 	const struct watcher_class *class; /* of typed verbs */
 	const void *args;
 	const void *type_args; /* of typed verbs */
+	/* What was passed along; -1 where somebody else owns it now. */
+	int *fds;
+	size_t n_fds;
 	struct buffer *out;
 	struct error *error;
 	struct command_deferred **deferred; /* set by COMMAND_LATER */
@@ -68,6 +72,7 @@ struct command {
 	struct slice name;
 	const struct param *params;
 	size_t n_params;
+	bool full; /* needs full rights */
 	bool finds_watcher; /* args begin with struct watcher_args */
 	enum command_typed typed;
 	/* Returns 0, -1 with the error, or command_defer(). */
@@ -88,13 +93,14 @@ extern const struct param command_common_params[];
 extern const size_t command_n_common_params;
 
 /*
- * Executes one line and puts its reply, if it has one.  COMMAND_LATER: it is
- * in *deferred, which command_resume() takes further; no other line of the
- * connection may be executed before that has returned COMMAND_DONE.
+ * Executes one line, with the descriptors that it takes from the queue, and
+ * puts its reply, if it has one.  COMMAND_LATER: it is in *deferred, which
+ * command_resume() takes further; no other line of the connection may be
+ * executed before that has returned COMMAND_DONE.
  */
 enum command_result command_execute(struct command_context *,
-	    struct session *, struct command_deferred **, const char *line,
-	    size_t len, uint64_t number, struct buffer *out);
+	    struct session *, struct command_deferred **, const struct line *,
+	    struct fdqueue *, struct buffer *out);
 /* The reply to a line that was too long to be kept. */
 void	 command_refuse_long_line(uint64_t number, struct buffer *out);
 /* Goes on with it, and puts its reply and frees it when it is done. */

@@ -58,17 +58,6 @@ connection_on_hangup(struct fdpoll_item *item, uint32_t events)
 	c->on_ready(c);
 }
 
-static void
-connection_get_peer(struct connection *c)
-{
-	struct ucred cred = { .pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1 };
-	socklen_t len = sizeof(cred);
-
-	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
-		log_error("getsockopt: SO_PEERCRED: %s", strerror(errno));
-	c->peer = (struct connection_peer){ cred.pid, cred.uid, cred.gid };
-}
-
 void
 connection_init(struct connection *c, int fd, struct ev_loop *loop,
     struct fdpoll *hangups, struct buffer_pool *pool)
@@ -81,7 +70,7 @@ connection_init(struct connection *c, int fd, struct ev_loop *loop,
 	c->reader.data = c->writer.data = c;
 	c->hangup.fd = -1;
 	c->hangup.on_events = connection_on_hangup;
-	connection_get_peer(c);
+	peer_init(&c->peer, fd);
 	ev_io_start(loop, &c->reader);
 }
 
@@ -93,6 +82,7 @@ connection_fini(struct connection *c)
 	ev_io_stop(c->loop, &c->writer);
 	buffer_fini(&c->in);
 	buffer_fini(&c->out);
+	fdqueue_fini(&c->fds);
 	close(c->fd);
 }
 
@@ -125,6 +115,39 @@ connection_set_eof(struct connection *c)
 	}
 }
 
+/* Receives once, with the descriptors that come along. */
+static ssize_t
+connection_receive(struct connection *c, size_t room)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
+	} control;
+	struct iovec iov = { buffer_reserve(&c->in, room), room };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t n = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n <= 0)
+		return n;
+	buffer_commit(&c->in, n);
+	c->received += n;
+	/*
+	 * A read ends where it is full, and behind a message that brought
+	 * descriptors; else it was all that there is.
+	 */
+	c->readable = (size_t)n == room;
+	if (msg.msg_controllen > 0 || (msg.msg_flags & MSG_CTRUNC)) {
+		c->readable = true;
+		fdqueue_receive(&c->fds, &msg, c->received);
+	}
+	return n;
+}
+
 bool
 connection_fill(struct connection *c)
 {
@@ -133,16 +156,11 @@ connection_fill(struct connection *c)
 
 	if (c->eof || !c->readable || buffer_len(&c->in) >= LINE_SIZE_MAX)
 		return false;
-	n = recv(c->fd, buffer_reserve(&c->in, room), room, MSG_DONTWAIT);
-	if (n > 0) {
-		buffer_commit(&c->in, n);
-		/* A full read may not have been all; a short one was. */
-		c->readable = (size_t)n == room;
-	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+	n = connection_receive(c, room);
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
 		connection_set_eof(c);
-	} else if (errno == EAGAIN) {
+	else if (n < 0 && errno == EAGAIN)
 		c->readable = false;
-	}
 	if (buffer_len(&c->in) == 0)
 		buffer_clear(&c->in);
 	if (!c->eof && !c->readable)
@@ -158,10 +176,11 @@ connection_skip(struct connection *c)
 
 	if (lf == NULL) {
 		buffer_clear(&c->in);
-		return;
+	} else {
+		c->skipping = false;
+		buffer_consume(&c->in, lf + 1 - buffer_data(&c->in));
 	}
-	c->skipping = false;
-	buffer_consume(&c->in, lf + 1 - buffer_data(&c->in));
+	fdqueue_drop(&c->fds, c->received - buffer_len(&c->in));
 }
 
 /* The length of the first line with its LF; 0 if it is not complete. */
@@ -192,25 +211,27 @@ connection_has_line(struct connection *c)
 	return connection_scan(c) > 0;
 }
 
-enum line
-connection_next_line(struct connection *c, const char **line, size_t *len)
+enum line_state
+connection_next_line(struct connection *c, struct line *line)
 {
 	size_t n = connection_scan(c);
 
 	if (n == 0)
 		return LINE_NONE;
-	c->lines++;
-	*line = buffer_data(&c->in);
-	*len = n;
+	line->p = buffer_data(&c->in);
+	line->len = n;
+	line->number = ++c->lines;
 	c->in.start += n; /* released by connection_rest() */
 	c->scanned = 0;
-	if ((*line)[n - 1] == '\n') {
-		(*len)--;
+	line->end = c->received - buffer_len(&c->in);
+	if (line->p[n - 1] == '\n') {
+		line->len--;
 		return LINE_READ;
 	}
 	if (n < LINE_SIZE_MAX)
 		return LINE_READ;
 	c->skipping = true;
+	fdqueue_drop(&c->fds, line->end);
 	return LINE_TOO_LONG;
 }
 

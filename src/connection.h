@@ -9,6 +9,9 @@
 
 #include "buffer.h"
 #include "fdpoll.h"
+#include "fdqueue.h"
+#include "message.h"
+#include "peer.h"
 
 /*
  * One client's socket: bytes in, cut into lines, and bytes out.  It knows
@@ -18,12 +21,6 @@
  * and then pulls: connection_fill(), connection_next_line() as often as is
  * fair, connection_flush().
  */
-struct connection_peer {
-	pid_t pid;
-	uid_t uid;
-	gid_t gid;
-};
-
 struct connection {
 	int fd; /* owned */
 	struct ev_loop *loop;
@@ -31,11 +28,13 @@ struct connection {
 	struct ev_io reader;
 	struct ev_io writer;
 	struct fdpoll_item hangup;
-	struct connection_peer peer; /* as of connect(2) */
+	struct peer peer;
+	struct fdqueue fds; /* the account in it is the owner's to set */
 	struct buffer in;
 	struct buffer out;
 	size_t scanned; /* bytes of in that hold no LF */
 	uint64_t lines; /* received, and cut off by connection_next_line() */
+	uint64_t received; /* bytes */
 	bool readable;	/* as far as is known */
 	bool skipping;	/* the rest of an over-long line */
 	bool eof;	/* of the input */
@@ -44,7 +43,7 @@ struct connection {
 	void *owner;
 };
 
-enum line {
+enum line_state {
 	LINE_NONE, /* no complete one */
 	LINE_READ,
 	LINE_TOO_LONG, /* was skipped, or is being skipped */
@@ -59,11 +58,8 @@ void	 connection_fini(struct connection *);
 /* Reads once, if there is room for it.  Returns whether anything came. */
 bool	 connection_fill(struct connection *);
 
-/*
- * The next line, without its LF; its bytes stay until the next call of any
- * function here.
- */
-enum line connection_next_line(struct connection *, const char **, size_t *);
+/* The next line; its bytes stay until the next call of any function here. */
+enum line_state connection_next_line(struct connection *, struct line *);
 /* Whether connection_next_line() would return something. */
 bool	 connection_has_line(struct connection *);
 /* All that the peer ever sent was given out as lines. */

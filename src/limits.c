@@ -13,6 +13,8 @@ const struct limit_info limit_infos[LIMITS] = {
 	    "max-session-watchers", 250000 },
 	[LIMIT_BYTES] = { "bytes", "max-bytes", "max-session-bytes",
 	    64 * 1024 * 1024 },
+	[LIMIT_DESCRIPTORS] = { "descriptors", "max-descriptors",
+	    "max-session-descriptors", 65536 },
 };
 
 struct limits_uid {

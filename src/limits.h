@@ -15,7 +15,8 @@
 enum limit {
 	LIMIT_SESSIONS, /* of a uid; a session has no such limit */
 	LIMIT_WATCHERS,
-	LIMIT_BYTES, /* of names and data */
+	LIMIT_BYTES, /* of names, data and paths */
+	LIMIT_DESCRIPTORS, /* passed, or opened for a watcher */
 	LIMITS
 };
 

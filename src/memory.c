@@ -41,6 +41,16 @@ memory_strdup(const char *s)
 	return memory_check(strdup(s), 1);
 }
 
+char *
+memory_copy(const char *bytes, size_t len)
+{
+	char *copy = memory_alloc(len + 1);
+
+	memcpy(copy, bytes, len);
+	copy[len] = '\0';
+	return copy;
+}
+
 /* libev's one function for all: size 0 frees. */
 static void *
 memory_ev(void *p, long size)

@@ -15,5 +15,6 @@ void	*memory_alloc(size_t);		/* uninitialised; free() it */
 void	*memory_zalloc(size_t);		/* zeroed; free() it */
 void	*memory_realloc(void *, size_t);
 char	*memory_strdup(const char *);
+char	*memory_copy(const char *, size_t);	/* with a NUL added */
 
 #endif

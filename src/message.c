@@ -27,21 +27,21 @@ const char *const error_names[ERROR_CODES] = {
 	[ERROR_WATCHER_EXISTS] = "watcher-exists",
 	[ERROR_SESSION_EXISTS] = "session-exists",
 	[ERROR_WATCHER_ACTIVE] = "watcher-active",
+	[ERROR_PERMISSION_DENIED] = "permission-denied",
 	[ERROR_LIMIT_EXCEEDED] = "limit-exceeded",
 	[ERROR_NOT_SUPPORTED] = "not-supported",
+	[ERROR_SYSTEM] = "system-error",
 };
 
-int
-error_set(struct error *error, enum error_code code, const char *fmt, ...)
+static void
+error_vset(struct error *error, enum error_code code, const char *fmt,
+    va_list ap)
 {
 	size_t room = sizeof(error->message);
-	va_list ap;
 	int n;
 
 	error->code = code;
-	va_start(ap, fmt);
 	n = vsnprintf(error->message, room, fmt, ap);
-	va_end(ap);
 	if (n >= (int)room) {
 		/* Cut before a character, not inside it. */
 		n = room - 1;
@@ -51,6 +51,32 @@ error_set(struct error *error, enum error_code code, const char *fmt, ...)
 			n--;
 		error->message[n] = '\0';
 	}
+}
+
+int
+error_set(struct error *error, enum error_code code, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	error_vset(error, code, fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+int
+error_set_system(struct error *error, int err, const char *what, ...)
+{
+	const char *name = strerrorname_np(err);
+	size_t len, room = sizeof(error->message);
+	va_list ap;
+
+	va_start(ap, what);
+	error_vset(error, ERROR_SYSTEM, what, ap);
+	va_end(ap);
+	len = strlen(error->message);
+	snprintf(error->message + len, room - len, ": %s (%s)",
+	    name == NULL ? "errno" : name, strerror(err));
 	return -1;
 }
 

@@ -35,8 +35,10 @@ enum error_code {
 	ERROR_WATCHER_EXISTS,
 	ERROR_SESSION_EXISTS,
 	ERROR_WATCHER_ACTIVE,
+	ERROR_PERMISSION_DENIED,
 	ERROR_LIMIT_EXCEEDED,
 	ERROR_NOT_SUPPORTED,
+	ERROR_SYSTEM,
 	ERROR_CODES
 };
 
@@ -53,9 +55,21 @@ struct error {
 int	 error_set(struct error *, enum error_code, const char *, ...)
 	    __attribute__((format(printf, 3, 4)));
 
+/* A system call failed with this errno; what: on whose behalf, on what. */
+int	 error_set_system(struct error *, int err, const char *what, ...)
+	    __attribute__((format(printf, 3, 4)));
+
 struct slice {
 	const char *p;
 	size_t len;
+};
+
+/* As it came: without its LF. */
+struct line {
+	const char *p;
+	size_t len;
+	uint64_t number; /* of the connection's lines, from 1 */
+	uint64_t end;	 /* place in the stream behind it */
 };
 
 bool	 slice_is(struct slice, const char *);

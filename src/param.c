@@ -29,6 +29,10 @@ param_expected(const struct param *param, char *out, size_t size)
 	case PARAM_JSON:
 		snprintf(out, size, "JSON of at most %d bytes", JSON_SIZE_MAX);
 		return out;
+	case PARAM_PATH:
+		return "an absolute path of at most 4095 bytes";
+	case PARAM_EVENTS:
+		return "\"r\", \"w\", \"rw\" or the bits 0 to 3";
 	case PARAM_INTEGER:
 		snprintf(out, size, "an integer from %.0f to %.0f", param->min,
 		    param->max);
@@ -178,6 +182,22 @@ param_strings(const struct member *member)
 	return true;
 }
 
+static bool
+param_events(const struct member *member, int *events)
+{
+	static const char *const names[] = { "", "r", "w", "rw" };
+
+	if (member->kind == MEMBER_INTEGER) {
+		*events = (int)member->integer;
+		return member->integer >= 0 && member->integer <= 3;
+	}
+	for (*events = 1; *events <= 3; (*events)++)
+		if (member->kind == MEMBER_STRING &&
+		    slice_is(member->string, names[*events]))
+			return true;
+	return false;
+}
+
 /* Stores the value; false if it is not what the table wants. */
 static bool
 param_store(const struct param *param, const struct member *member, void *at)
@@ -211,6 +231,13 @@ param_store(const struct param *param, const struct member *member, void *at)
 	case PARAM_JSON:
 		*(struct slice *)at = member->raw;
 		return member->raw.len <= JSON_SIZE_MAX;
+	case PARAM_PATH:
+		*(struct slice *)at = member->string;
+		return member->kind == MEMBER_STRING &&
+		    member->string.len > 0 && member->string.p[0] == '/' &&
+		    member->string.len < PATH_SIZE_MAX;
+	case PARAM_EVENTS:
+		return param_events(member, at);
 	}
 	return false;
 }

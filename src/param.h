@@ -15,6 +15,7 @@
 #define SECONDS_MAX	1e10
 #define INTEGER_MAX	9007199254740991 /* 2^53-1: exact everywhere */
 #define NAME_SIZE_MAX	255		 /* bytes, decoded */
+#define PATH_SIZE_MAX	4096		 /* bytes, with a NUL: the kernel's */
 #define PRIORITY_MAX	2
 
 enum param_kind {
@@ -27,6 +28,8 @@ enum param_kind {
 	PARAM_NAME,	/* struct name: a watcher's */
 	PARAM_SESSION,	/* struct slice: a name that a session may take */
 	PARAM_JSON,	/* struct slice: any JSON, its text */
+	PARAM_PATH,	/* struct slice: absolute */
+	PARAM_EVENTS,	/* int: libev's EV_READ and EV_WRITE */
 };
 
 /*
@@ -43,6 +46,7 @@ struct param {
 	struct slice name;
 	enum param_kind kind;
 	bool required;
+	bool full; /* needs full rights */
 	size_t offset; /* of the value in the struct that is filled */
 	double min;
 	double max;

@@ -126,6 +126,16 @@ put_string(struct buffer *b, const char *s, size_t len)
 }
 
 void
+put_errno(struct buffer *b, int err)
+{
+	const char *name = strerrorname_np(err);
+
+	if (name == NULL)
+		name = "errno";
+	put_string(b, name, strlen(name));
+}
+
+void
 put_member(struct buffer *b, const char *key)
 {
 	if (b->data[b->end - 1] != '{')

@@ -25,6 +25,9 @@ void	 put_double(struct buffer *, double);
  */
 void	 put_string(struct buffer *, const char *, size_t);
 
+/* An errno by its name, as a string: "ENOENT". */
+void	 put_errno(struct buffer *, int err);
+
 /* ,"key": for a literal key. */
 #define put_key(b, key) buffer_puts((b), ",\"" key "\":")
 

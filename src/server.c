@@ -36,6 +36,8 @@
 /* Events are written, and commands read, while less than this is unsent. */
 #define EVENTS_UNSENT_MAX   (64 * 1024)
 #define COMMANDS_UNSENT_MAX (256 * 1024)
+/* Descriptors that what clients pass leaves free. */
+#define FDS_RESERVED	    64
 /* For clients to take what is pending when the daemon ends, in seconds. */
 #define EXIT_GRACE_S	1.0
 
@@ -58,10 +60,12 @@ struct server {
 	struct wallclock clock;
 	struct limits limits;
 	struct session_registry registry;
-	struct fdpoll hangups;
+	struct fdpoll hangups; /* of half-closed peers */
+	struct fdpoll fdpoll;  /* what clients have passed */
 	struct buffer_pool pool;
 	struct socket_listener listener;
-	int reserve; /* a descriptor to close when there are no more */
+	int reserve;  /* a descriptor to close when there are no more */
+	int fd_limit; /* what clients pass must be below, to leave room */
 
 	struct ev_io acceptor;
 	struct ev_prepare prepare;
@@ -116,6 +120,7 @@ client_end_session(struct client *c)
 {
 	if (c->session == NULL)
 		return;
+	fdqueue_fini(&c->connection.fds);
 	session_end(c->session);
 	TAILQ_INSERT_TAIL(&c->server->dying, c->session, entry);
 	c->session = NULL;
@@ -152,6 +157,7 @@ client_new(struct server *server, int fd)
 		.loop = server->loop,
 		.clock = &server->clock,
 		.limits = &server->limits,
+		.fdpoll = &server->fdpoll,
 		.on_work = client_on_work,
 		.owner = c,
 	};
@@ -165,7 +171,7 @@ client_new(struct server *server, int fd)
 	server->n_clients++;
 	ev_timer_stop(server->loop, &server->idle_timer);
 
-	config.uid = c->connection.peer.uid;
+	config.peer = &c->connection.peer;
 	c->session = session_new(&config, &error);
 	if (c->session == NULL) {
 		log_notice("refused pid %d of uid %u: %s",
@@ -176,6 +182,8 @@ client_new(struct server *server, int fd)
 		client_wake(c);
 		return;
 	}
+	fdqueue_init(&c->connection.fds, &c->session->account,
+	    server->fd_limit);
 	log_debug("%s: connected, pid %d, uid %u", c->session->name,
 	    (int)c->connection.peer.pid, (unsigned)c->connection.peer.uid);
 }
@@ -191,14 +199,14 @@ client_bye(struct client *c, const char *reason)
 /* --- serving a client --------------------------------------------------- */
 
 static void
-client_execute(struct client *c, const char *line, size_t len)
+client_execute(struct client *c, const struct line *line)
 {
 	char shown[256];
 
 	log_debug("%s: < %s", c->session->name,
-	    log_escape(shown, sizeof(shown), line, len));
+	    log_escape(shown, sizeof(shown), line->p, line->len));
 	command_execute(&c->server->context, c->session, &c->deferred, line,
-	    len, c->connection.lines, &c->connection.out);
+	    &c->connection.fds, &c->connection.out);
 }
 
 /* Whether commands may be executed now. */
@@ -213,23 +221,23 @@ client_takes_lines(const struct client *c)
 static void
 client_run_lines(struct client *c)
 {
-	size_t bytes = 0, len;
-	const char *line;
+	struct line line;
+	size_t bytes = 0;
 
 	for (int n = 0; n < LINES_MAX && bytes < BYTES_MAX &&
 	     client_takes_lines(c);
 	     n++) {
-		enum line what = connection_next_line(&c->connection, &line,
-		    &len);
+		enum line_state state = connection_next_line(&c->connection,
+		    &line);
 
-		if (what == LINE_NONE)
+		if (state == LINE_NONE)
 			break;
-		if (what == LINE_TOO_LONG)
-			command_refuse_long_line(c->connection.lines,
+		if (state == LINE_TOO_LONG)
+			command_refuse_long_line(line.number,
 			    &c->connection.out);
 		else
-			client_execute(c, line, len);
-		bytes += len;
+			client_execute(c, &line);
+		bytes += line.len;
 	}
 }
 
@@ -385,7 +393,7 @@ server_gather(struct command_context *context)
 {
 	struct server *server = (struct server *)context;
 
-	fdpoll_gather(&server->hangups);
+	fdpoll_gather(&server->fdpoll);
 }
 
 /* --- accepting ---------------------------------------------------------- */
@@ -526,16 +534,24 @@ server_on_exit_timer(struct ev_loop *loop, struct ev_timer *timer, int revents)
 
 /* --- life --------------------------------------------------------------- */
 
+/* As many as may be; some of them are for connections and evd's own work. */
 static void
-server_raise_nofile(void)
+server_raise_nofile(struct server *server)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
+		fatal("getrlimit: RLIMIT_NOFILE: %s", strerror(errno));
 	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
 		log_warning("setrlimit: RLIMIT_NOFILE: %s", strerror(errno));
+		getrlimit(RLIMIT_NOFILE, &limit);
+	}
+	server->fd_limit = limit.rlim_cur > INT32_MAX ? INT32_MAX :
+						      (int)limit.rlim_cur;
+	server->fd_limit -= server->fd_limit / 4 < FDS_RESERVED ?
+	    server->fd_limit / 4 :
+	    FDS_RESERVED;
 }
 
 static void
@@ -595,12 +611,14 @@ server_new(const struct server_options *options)
 		free(server);
 		return NULL;
 	}
-	server_raise_nofile();
+	server_raise_nofile(server);
 	server_set_limits(server, options);
 	server->loop = ev_loop_new(EVFLAG_NOENV);
 	if (server->loop == NULL)
 		fatal("libev has no backend that works here");
 	err = fdpoll_init(&server->hangups, server->loop);
+	if (err == 0)
+		err = fdpoll_init(&server->fdpoll, server->loop);
 	if (err < 0)
 		fatal("epoll_create1: %s", strerror(-err));
 	server->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -650,6 +668,7 @@ server_free(struct server *server)
 	ev_signal_stop(server->loop, &server->sigterm);
 	ev_signal_stop(server->loop, &server->sigint);
 	wallclock_fini(&server->clock);
+	fdpoll_fini(&server->fdpoll);
 	fdpoll_fini(&server->hangups);
 	ev_loop_destroy(server->loop);
 	socket_close(&server->listener);

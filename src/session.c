@@ -103,9 +103,8 @@ session_rename(struct session *s, struct slice name, struct error *error)
 	if (account_charge(&s->account, LIMIT_BYTES, name.len, error) < 0)
 		return -1;
 	table_remove(&s->registry->table, &s->node);
-	s->name = memory_realloc(s->name, name.len + 1);
-	memcpy(s->name, name.p, name.len);
-	s->name[name.len] = '\0';
+	free(s->name);
+	s->name = memory_copy(name.p, name.len);
 	session_register(s);
 	return 0;
 }
@@ -203,7 +202,7 @@ session_new(const struct session_config *config, struct error *error)
 	struct session *s = memory_zalloc(sizeof(*s));
 	char name[24];
 
-	account_init(&s->account, config->limits, config->uid);
+	account_init(&s->account, config->limits, config->peer->uid);
 	if (account_charge(&s->account, LIMIT_SESSIONS, 1, error) < 0) {
 		account_fini(&s->account);
 		free(s);
@@ -211,6 +210,10 @@ session_new(const struct session_config *config, struct error *error)
 	}
 	s->host.loop = config->loop;
 	s->host.clock = config->clock;
+	s->host.fdpoll = config->fdpoll;
+	s->host.account = &s->account;
+	s->host.peer = &s->peer;
+	s->peer = *config->peer;
 	s->host.queue = session_on_queue;
 	s->host.dequeue = session_on_dequeue;
 	s->registry = config->registry;
@@ -350,6 +353,7 @@ session_watch(struct session *s, const struct watcher_class *class,
 	table_insert(&s->names, &w->node, hash);
 	TAILQ_INSERT_TAIL(&s->watchers, w, entry);
 	if ((class->set != NULL && class->set(w, args, true, error) < 0) ||
+	    watcher_give(w, options->fd, error) < 0 ||
 	    (options->start && watcher_start(w, &none, error) < 0)) {
 		session_free_watcher(s, w);
 		return NULL;

@@ -41,6 +41,7 @@ struct session {
 	struct table_node node;	  /* in the registry */
 	struct session_registry *registry;
 	struct account account;
+	struct peer peer; /* whose it is */
 	void (*on_work)(struct session *); /* there is an event to write */
 	void *owner;
 	TAILQ_ENTRY(session) entry; /* the owner's */
@@ -73,7 +74,8 @@ struct session_config {
 	struct ev_loop *loop;
 	struct wallclock *clock;
 	struct limits *limits;
-	uid_t uid;
+	struct fdpoll *fdpoll;
+	const struct peer *peer; /* is copied */
 	void (*on_work)(struct session *);
 	void *owner;
 };
@@ -103,6 +105,7 @@ struct watch_options {
 	bool once;
 	bool release;
 	bool end;
+	int *fd; /* passed, or -1; -1 when the watcher has taken it */
 };
 
 /* Registers a watcher.  NULL with the error, and nothing is left of it. */

@@ -61,12 +61,8 @@ watcher_data(const struct watcher *w)
 void
 watcher_set_data(struct watcher *w, struct slice data)
 {
-	char *copy = memory_alloc(data.len + 1);
-
-	memcpy(copy, data.p, data.len);
-	copy[data.len] = '\0';
 	free(w->data);
-	w->data = copy;
+	w->data = memory_copy(data.p, data.len);
 }
 
 /* --- firing ------------------------------------------------------------- */
@@ -94,11 +90,17 @@ watcher_halt(struct watcher *w)
 }
 
 void
-watcher_fired(struct watcher *w)
+watcher_fired_as(struct watcher *w, int revents)
 {
 	if (w->once && w->active)
 		watcher_halt(w);
-	watcher_feed(w, w->class->revents);
+	watcher_feed(w, revents);
+}
+
+void
+watcher_fired(struct watcher *w)
+{
+	watcher_fired_as(w, w->class->revents);
 }
 
 /* --- taking back -------------------------------------------------------- */
@@ -174,12 +176,32 @@ watcher_set(struct watcher *w, const void *args, struct cleared *cleared,
 		    "expected a stop before",
 		    w->class->params[i].name.p);
 	}
-	if (w->class->set(w, args, false, error) < 0)
+	if (given != 0 && w->class->set(w, args, false, error) < 0)
 		return -1;
 	if (!w->active) {
 		watcher_take_back(w, cleared);
 		watcher_end_hold(w);
 	}
+	return 0;
+}
+
+int
+watcher_give(struct watcher *w, int *fd, struct error *error)
+{
+	if (*fd < 0)
+		return 0;
+	if (w->class->give == NULL)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+		    "member \"fds\" is 1, expected 0: a %s takes no "
+		    "descriptor",
+		    w->class->name.p);
+	if (w->active)
+		return error_set(error, ERROR_WATCHER_ACTIVE,
+		    "member \"fds\" can't be given while the watcher is "
+		    "active, expected a stop before");
+	if (w->class->give(w, *fd, error) < 0)
+		return -1;
+	*fd = -1;
 	return 0;
 }
 
@@ -191,11 +213,13 @@ watcher_start(struct watcher *w, struct cleared *cleared, struct error *error)
 		return 0;
 	watcher_take_back(w, cleared);
 	w->spent = false;
-	if (w->class->start != NULL && w->class->start(w, error) < 0)
-		return -1;
 	w->active = true;
 	w->host->n_active++;
-	return 0;
+	if (w->class->start == NULL || w->class->start(w, error) == 0)
+		return 0;
+	w->active = false;
+	w->host->n_active--;
+	return -1;
 }
 
 void

@@ -7,8 +7,11 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "fdpoll.h"
+#include "limits.h"
 #include "message.h"
 #include "param.h"
+#include "peer.h"
 #include "table.h"
 #include "wallclock.h"
 
@@ -32,6 +35,9 @@ struct watcher;
 struct watcher_host {
 	struct ev_loop *loop;
 	struct wallclock *clock;
+	struct fdpoll *fdpoll; /* for clients' descriptors */
+	struct account *account;
+	const struct peer *peer;
 	/* An event is pending that was not: put the watcher in its place. */
 	void (*queue)(struct watcher *);
 	/* Take it out of where it is, ready or held. */
@@ -50,6 +56,7 @@ struct watcher_class {
 	const struct param *params;
 	size_t n_params;
 	uint32_t live; /* those that `set` may change while it is active */
+	bool full;     /* needs full rights, whatever the members */
 	bool level;    /* "it is so now": always held, and not polled then */
 
 	/*
@@ -60,6 +67,13 @@ struct watcher_class {
 	 */
 	int (*set)(struct watcher *, const void *args, bool fresh,
 	    struct error *);
+	/*
+	 * Takes a descriptor that was passed and is charged to the account;
+	 * the watcher is inactive.  Returns 0, or -1 with the error and the
+	 * descriptor still the caller's.  NULL: the type takes none.
+	 */
+	int (*give)(struct watcher *, int fd, struct error *);
+	/* Active from before start, which may fire, and until after stop. */
 	int (*start)(struct watcher *, struct error *);
 	void (*stop)(struct watcher *);
 	/* The `reset` verb; nothing is pending.  NULL: there is none. */
@@ -149,7 +163,11 @@ watcher_is_held(const struct watcher *w)
  * type that stops by firing calls watcher_halt() before.
  */
 void	 watcher_fired(struct watcher *);
+void	 watcher_fired_as(struct watcher *, int revents);
 void	 watcher_halt(struct watcher *);
+
+/* The `fds` of watch, start and set: *fd, if it is not -1, goes to the type. */
+int	 watcher_give(struct watcher *, int *fd, struct error *);
 
 /* Inactive from now on; what is pending or held stays so. */
 void	 watcher_deactivate(struct watcher *);

@@ -1,0 +1,117 @@
+#include "config.h"
+
+#include "peer.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#ifndef SO_PEERPIDFD /* Linux 6.5 */
+#define SO_PEERPIDFD 77
+#endif
+
+/*
+ * A pidfd of whoever connected.  Before Linux 6.5 by its pid, which might be
+ * another's by now.
+ */
+static int
+peer_open_pidfd(const struct peer *peer, int fd)
+{
+	socklen_t len = sizeof(int);
+	int pidfd;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) == 0)
+		return pidfd;
+	return errno == ENOPROTOOPT ? pidfd_open(peer->pid, 0) : -1;
+}
+
+static bool
+peer_is_alive(int pidfd)
+{
+	struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
+
+	return poll(&pfd, 1, 0) == 0;
+}
+
+/* Returns 0 if the peer's namespace is ours, 1 if not, or a negative errno. */
+static int
+peer_compare_namespace(pid_t pid, const char *which)
+{
+	struct stat ours, theirs;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, which);
+	if (stat(path, &theirs) < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/self/ns/%s", which);
+	if (stat(path, &ours) < 0)
+		return -errno;
+	return ours.st_dev != theirs.st_dev || ours.st_ino != theirs.st_ino;
+}
+
+static void
+peer_refuse_unknown(struct peer *peer, const char *what)
+{
+	snprintf(peer->why_not, sizeof(peer->why_not),
+	    "the peer's namespaces could not be compared with evd's: %s", what);
+}
+
+static void
+peer_compare(struct peer *peer, int pidfd)
+{
+	static const char *const namespaces[] = { "user", "mnt", "pid", NULL };
+
+	for (int i = 0; namespaces[i] != NULL; i++) {
+		int err = peer_compare_namespace(peer->pid, namespaces[i]);
+
+		if (err < 0) {
+			peer_refuse_unknown(peer, strerror(-err));
+			return;
+		}
+		if (err > 0) {
+			snprintf(peer->why_not, sizeof(peer->why_not),
+			    "the peer's %s namespace is not evd's",
+			    namespaces[i]);
+			return;
+		}
+	}
+	/* Alive now: it was its /proc that we read. */
+	if (peer_is_alive(pidfd))
+		peer->full = true;
+	else
+		peer_refuse_unknown(peer, "it has ended");
+}
+
+void
+peer_init(struct peer *peer, int fd)
+{
+	struct ucred cred = { .pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1 };
+	socklen_t len = sizeof(cred);
+	int pidfd;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		log_error("getsockopt: SO_PEERCRED: %s", strerror(errno));
+	*peer = (struct peer){
+		.pid = cred.pid, .uid = cred.uid, .gid = cred.gid
+	};
+	if (peer->uid != geteuid()) {
+		snprintf(peer->why_not, sizeof(peer->why_not),
+		    "the peer's uid is %u and evd's is %u",
+		    (unsigned)peer->uid, (unsigned)geteuid());
+		return;
+	}
+	pidfd = peer_open_pidfd(peer, fd);
+	if (pidfd < 0) {
+		peer_refuse_unknown(peer, strerror(errno));
+		return;
+	}
+	peer_compare(peer, pidfd);
+	close(pidfd);
+}
