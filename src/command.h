@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "account.h"
 #include "buffer.h"
-#include "limits.h"
 #include "message.h"
 #include "param.h"
 #include "session.h"

@@ -7,7 +7,7 @@ cd "$EVD_SRCDIR" || exit 1
 layers='
 log memory buffer put hash table paths
 :jansson.h
-socket message param event limits
+socket message param event account
 :ev.h
 fdpoll wallclock
 watcher
