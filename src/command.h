@@ -5,9 +5,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "account.h"
+#include "buffer.h"
+#include "account.h"
 #include "buffer.h"
 #include "fdqueue.h"
-#include "limits.h"
 #include "message.h"
 #include "param.h"
 #include "session.h"

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#include "limits.h"
+#include "account.h"
 #include "message.h"
 
 /*

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "limits.h"
+#include "account.h"
 #include "socket.h"
 
 struct server_options {

@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "account.h"
 #include "buffer.h"
 #include "hash.h"
-#include "limits.h"
 #include "table.h"
 #include "watcher.h"
 

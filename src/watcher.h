@@ -8,7 +8,7 @@
 #include <sys/queue.h>
 
 #include "fdpoll.h"
-#include "limits.h"
+#include "account.h"
 #include "message.h"
 #include "param.h"
 #include "peer.h"

@@ -5,13 +5,13 @@
 cd "$EVD_SRCDIR" || exit 1
 
 layers='
-log memory buffer put hash table paths
+log memory buffer put hash table paths process
 :jansson.h
-socket message param event limits
+socket message param event account fdqueue peer
 :ev.h
 fdpoll wallclock
 watcher
-watchers/async watchers/periodic watchers/timer
+watchers/async watchers/io watchers/periodic watchers/timer
 watchers/classes
 session
 connection

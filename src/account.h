@@ -1,5 +1,5 @@
-#ifndef EVD_LIMITS_H
-#define EVD_LIMITS_H
+#ifndef EVD_ACCOUNT_H
+#define EVD_ACCOUNT_H
 
 #include <stdint.h>
 #include <sys/types.h>

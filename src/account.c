@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "limits.h"
+#include "account.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
