@@ -7,8 +7,6 @@
 
 #include "account.h"
 #include "buffer.h"
-#include "account.h"
-#include "buffer.h"
 #include "fdqueue.h"
 #include "message.h"
 #include "param.h"
