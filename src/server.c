@@ -28,18 +28,18 @@
  */
 
 /* What one iteration takes of a connection, and of new ones. */
-#define LINES_MAX	256
-#define BYTES_MAX	(64 * 1024)
-#define ACCEPTS_MAX	64
+#define LINES_MAX   256
+#define BYTES_MAX   (64 * 1024)
+#define ACCEPTS_MAX 64
 /* Watchers that it frees, and holds that it ends. */
-#define CHUNK		1000
+#define CHUNK 1000
 /* Events are written, and commands read, while less than this is unsent. */
 #define EVENTS_UNSENT_MAX   (64 * 1024)
 #define COMMANDS_UNSENT_MAX (256 * 1024)
 /* Descriptors that what clients pass leaves free. */
-#define FDS_RESERVED	    64
+#define FDS_RESERVED 64
 /* For clients to take what is pending when the daemon ends, in seconds. */
-#define EXIT_GRACE_S	1.0
+#define EXIT_GRACE_S 1.0
 
 struct client {
 	struct connection connection; /* first */
@@ -224,9 +224,8 @@ client_run_lines(struct client *c)
 	struct line line;
 	size_t bytes = 0;
 
-	for (int n = 0; n < LINES_MAX && bytes < BYTES_MAX &&
-	     client_takes_lines(c);
-	     n++) {
+	for (int n = 0;
+	     n < LINES_MAX && bytes < BYTES_MAX && client_takes_lines(c); n++) {
 		enum line_state state = connection_next_line(&c->connection,
 		    &line);
 
@@ -548,7 +547,7 @@ server_raise_nofile(struct server *server)
 		getrlimit(RLIMIT_NOFILE, &limit);
 	}
 	server->fd_limit = limit.rlim_cur > INT32_MAX ? INT32_MAX :
-						      (int)limit.rlim_cur;
+							(int)limit.rlim_cur;
 	server->fd_limit -= server->fd_limit / 4 < FDS_RESERVED ?
 	    server->fd_limit / 4 :
 	    FDS_RESERVED;
