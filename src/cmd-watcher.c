@@ -142,13 +142,13 @@ command_unwatch_run(struct command_call *call)
 	return COMMAND_DONE;
 }
 
-#define WATCHER_COMMAND(verb)                              \
-	const struct command command_##verb = {            \
-		.name = { #verb, sizeof(#verb) - 1 },      \
-		.params = watcher_params,                  \
-		.n_params = N_PARAMS(watcher_params),      \
-		.finds_watcher = true,                     \
-		.run = command_##verb##_run,               \
+#define WATCHER_COMMAND(verb)                         \
+	const struct command command_##verb = {       \
+		.name = { #verb, sizeof(#verb) - 1 }, \
+		.params = watcher_params,             \
+		.n_params = N_PARAMS(watcher_params), \
+		.finds_watcher = true,                \
+		.run = command_##verb##_run,          \
 	}
 
 WATCHER_COMMAND(start);

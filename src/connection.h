@@ -51,13 +51,13 @@ enum line {
 };
 
 /* Takes the descriptor, which must not block. */
-void	 connection_init(struct connection *, int fd, struct ev_loop *,
-	    struct fdpoll *hangups, struct buffer_pool *);
+void connection_init(struct connection *, int fd, struct ev_loop *,
+    struct fdpoll *hangups, struct buffer_pool *);
 /* Closes it. */
-void	 connection_fini(struct connection *);
+void connection_fini(struct connection *);
 
 /* Reads once, if there is room for it.  Returns whether anything came. */
-bool	 connection_fill(struct connection *);
+bool connection_fill(struct connection *);
 
 /*
  * The next line, without its LF; its bytes stay until the next call of any
@@ -65,21 +65,21 @@ bool	 connection_fill(struct connection *);
  */
 enum line connection_next_line(struct connection *, const char **, size_t *);
 /* Whether connection_next_line() would return something. */
-bool	 connection_has_line(struct connection *);
+bool connection_has_line(struct connection *);
 /* All that the peer ever sent was given out as lines. */
-bool	 connection_is_drained(struct connection *);
+bool connection_is_drained(struct connection *);
 
 /* Writes what is in out, as far as the peer takes it without waiting. */
-void	 connection_flush(struct connection *);
+void connection_flush(struct connection *);
 
 /*
  * Before the daemon closes on its own account: reads and drops what the peer
  * has sent, because closing with data unread makes an error of the peer's
  * end of file.
  */
-void	 connection_discard_input(struct connection *);
+void connection_discard_input(struct connection *);
 
 /* Between calls: no large block is kept for a few bytes. */
-void	 connection_rest(struct connection *);
+void connection_rest(struct connection *);
 
 #endif

@@ -9,11 +9,11 @@
  * the machine itself has none left, evd logs that and exits with status 1.
  * memory_init() puts libev and jansson under the same rule.
  */
-void	 memory_init(void);
+void memory_init(void);
 
-void	*memory_alloc(size_t);		/* uninitialised; free() it */
-void	*memory_zalloc(size_t);		/* zeroed; free() it */
-void	*memory_realloc(void *, size_t);
-char	*memory_strdup(const char *);
+void *memory_alloc(size_t);  /* uninitialised; free() it */
+void *memory_zalloc(size_t); /* zeroed; free() it */
+void *memory_realloc(void *, size_t);
+char *memory_strdup(const char *);
 
 #endif

@@ -33,9 +33,8 @@ struct periodic_args {
 };
 
 static const struct param periodic_params[] = {
-	[PERIODIC_OFFSET] = PARAM("offset", PARAM_SECONDS,
-	    struct periodic_args, offset, .min = -SECONDS_MAX,
-	    .max = SECONDS_MAX),
+	[PERIODIC_OFFSET] = PARAM("offset", PARAM_SECONDS, struct periodic_args,
+	    offset, .min = -SECONDS_MAX, .max = SECONDS_MAX),
 	[PERIODIC_INTERVAL] = PARAM("interval", PARAM_PERIOD,
 	    struct periodic_args, interval, .min = 1e-6, .max = SECONDS_MAX),
 	[PERIODIC_JUMPS] = PARAM("jumps", PARAM_BOOL, struct periodic_args,
@@ -43,7 +42,7 @@ static const struct param periodic_params[] = {
 };
 
 #define PERIODIC_OF(a) \
-	((struct periodic *)((char *)(a) - offsetof(struct periodic, alarm)))
+	((struct periodic *)((char *)(a)-offsetof(struct periodic, alarm)))
 
 static double
 periodic_now(const struct periodic *p)
