@@ -211,7 +211,9 @@ io_start(struct watcher *w, struct error *error)
 		return 0;
 	}
 	io_close(io);
-	return error_set_system(error, -err, "the descriptor can't be polled");
+	/* EINVAL: the kernel bounds the ways by which a file wakes epolls. */
+	return error_set_system(error, -err, "the descriptor can't be polled%s",
+	    err == -EINVAL ? " by more than 500 watchers" : "");
 }
 
 static void
