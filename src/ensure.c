@@ -65,9 +65,10 @@ ensure_hello(int fd, const char *path)
 	static const char hello[] = "{\"cmd\":\"hello\"}\n";
 	static const char reply[] = "{\"result\":{\"protocol\":";
 	/* It answers, though it has no room for one more at the moment. */
-	static const char full[] = "{\"event\":\"bye\",\"rea";
+	static const char full[] = "{\"event\":\"bye\",\"reason";
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
 	char answer[sizeof(reply) - 1];
+	_Static_assert(sizeof(full) == sizeof(reply), "either is read");
 	size_t have = 0;
 	ssize_t n;
 
