@@ -16,6 +16,7 @@ import json
 import math
 import os
 import re
+import resource
 import select
 import shlex
 import shutil
@@ -417,18 +418,29 @@ class Daemon:
 
     args: more options for the daemon.
     env: more environment variables.
+    nofile: its RLIMIT_NOFILE, as (soft, hard).
+    uid: who runs it; only root can say.
     path: the socket; by default one in a new directory that is removed at the end.
 
     Leaving the context ends it by SIGTERM (if it still runs) and asserts that it
     exited with status 0 and reported no error of a sanitizer or of valgrind.
     """
 
-    def __init__(self, args=(), env=None, path=None):
+    def __init__(self, args=(), env=None, path=None, nofile=None, uid=None):
         self.directory = temporary_directory()
         self.path = path or os.path.join(self.directory, "socket")
         self.log = os.path.join(self.directory, "stderr")
         self._stderr = None
         self.process = None
+
+        def prepare():
+            if nofile:
+                resource.setrlimit(resource.RLIMIT_NOFILE, nofile)
+            if uid:
+                os.chown(self.directory, uid, uid)
+                os.setgid(uid)
+                os.setuid(uid)
+
         try:
             with open(self.log, "wb") as log:
                 self.process = subprocess.Popen(
@@ -436,6 +448,7 @@ class Daemon:
                     env=environment(env),
                     stdin=subprocess.DEVNULL,
                     stderr=log,
+                    preexec_fn=prepare if nofile or uid else None,
                 )
             self.pid = self.process.pid
             self._wait_ready(quiet="--log-level" in args)
