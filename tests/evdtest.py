@@ -22,6 +22,7 @@ import shlex
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import termios
@@ -183,12 +184,16 @@ class Client:
     def __init__(self, path):
         self.events = collections.deque()
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(LIMIT)
         self._buffer = bytearray()
         self._scanned = 0
         self._id = 0
         try:
+            # With a time limit of Python's a full backlog is an error (EAGAIN);
+            # with one of the kernel's connect(2) waits for room.
+            limit = struct.pack("ll", int(LIMIT), 0)
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
             self.sock.connect(path)
+            self.sock.settimeout(LIMIT)
         except BaseException:
             self.sock.close()
             raise
