@@ -210,6 +210,7 @@ session_new(const struct session_config *config, struct error *error)
 	}
 	s->host.loop = config->loop;
 	s->host.clock = config->clock;
+	s->host.zones = config->zones;
 	s->host.fdpoll = config->fdpoll;
 	s->host.account = &s->account;
 	s->host.peer = &s->peer;
