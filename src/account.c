@@ -9,8 +9,8 @@
 
 const struct limit_info limit_infos[LIMITS] = {
 	[LIMIT_SESSIONS] = { "sessions", "max-sessions", NULL, 16384 },
-	[LIMIT_WATCHERS] = { "watchers", "max-watchers",
-	    "max-session-watchers", 250000 },
+	[LIMIT_WATCHERS] = { "watchers", "max-watchers", "max-session-watchers",
+	    250000 },
 	[LIMIT_BYTES] = { "bytes", "max-bytes", "max-session-bytes",
 	    64 * 1024 * 1024 },
 	[LIMIT_DESCRIPTORS] = { "descriptors", "max-descriptors",

@@ -15,7 +15,7 @@
 enum limit {
 	LIMIT_SESSIONS, /* of a uid; a session has no such limit */
 	LIMIT_WATCHERS,
-	LIMIT_BYTES, /* of names, data and paths */
+	LIMIT_BYTES,	   /* of names, data and paths */
 	LIMIT_DESCRIPTORS, /* passed, or opened for a watcher */
 	LIMITS
 };
@@ -36,8 +36,8 @@ struct limits {
 };
 
 /* The defaults; a session's are its uid's. */
-void	 limits_init(struct limits *);
-void	 limits_fini(struct limits *);
+void limits_init(struct limits *);
+void limits_fini(struct limits *);
 
 struct limits_uid;
 
@@ -49,15 +49,15 @@ struct account {
 };
 
 /* Nothing is charged yet.  Ends with account_fini(). */
-void	 account_init(struct account *, struct limits *, uid_t);
+void account_init(struct account *, struct limits *, uid_t);
 /* Gives back all that is still charged. */
-void	 account_fini(struct account *);
+void account_fini(struct account *);
 
 /* Returns 0, or -1 with the error, which names the limit and its value. */
-int	 account_charge(struct account *, enum limit, uint64_t, struct error *);
+int account_charge(struct account *, enum limit, uint64_t, struct error *);
 /* At most what was charged. */
-void	 account_discharge(struct account *, enum limit, uint64_t);
+void account_discharge(struct account *, enum limit, uint64_t);
 
-uid_t	 account_uid(const struct account *);
+uid_t account_uid(const struct account *);
 
 #endif

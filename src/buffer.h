@@ -30,10 +30,10 @@ struct buffer {
 	size_t size;		  /* of data */
 };
 
-void	 buffer_pool_fini(struct buffer_pool *);
+void buffer_pool_fini(struct buffer_pool *);
 
-void	 buffer_init(struct buffer *, struct buffer_pool *);
-void	 buffer_fini(struct buffer *);
+void buffer_init(struct buffer *, struct buffer_pool *);
+void buffer_fini(struct buffer *);
 
 static inline size_t
 buffer_len(const struct buffer *b)
@@ -47,7 +47,7 @@ buffer_data(const struct buffer *b)
 	return b->data + b->start;
 }
 
-void	 buffer_grow(struct buffer *, size_t);
+void buffer_grow(struct buffer *, size_t);
 
 /* Room for n bytes behind the last; buffer_commit() says how many came. */
 static inline char *
@@ -82,15 +82,15 @@ buffer_putc(struct buffer *b, char c)
 }
 
 /* Takes n bytes, at most buffer_len(), from the front. */
-void	 buffer_consume(struct buffer *, size_t);
+void buffer_consume(struct buffer *, size_t);
 
 /* Drops all bytes. */
-void	 buffer_clear(struct buffer *);
+void buffer_clear(struct buffer *);
 
 /* Cuts the bytes at the end, so that len are left. */
-void	 buffer_truncate(struct buffer *, size_t len);
+void buffer_truncate(struct buffer *, size_t len);
 
 /* Moves a few bytes in a large block to a small one: they may stay long. */
-void	 buffer_fit(struct buffer *);
+void buffer_fit(struct buffer *);
 
 #endif

@@ -188,13 +188,13 @@ command_unwatch_run(struct command_call *call)
 	return COMMAND_DONE;
 }
 
-#define WATCHER_COMMAND(verb, table)                       \
-	const struct command command_##verb = {            \
-		.name = { #verb, sizeof(#verb) - 1 },      \
-		.params = (table),                         \
-		.n_params = N_PARAMS(table),               \
-		.finds_watcher = true,                     \
-		.run = command_##verb##_run,               \
+#define WATCHER_COMMAND(verb, table)                  \
+	const struct command command_##verb = {       \
+		.name = { #verb, sizeof(#verb) - 1 }, \
+		.params = (table),                    \
+		.n_params = N_PARAMS(table),          \
+		.finds_watcher = true,                \
+		.run = command_##verb##_run,          \
 	}
 
 WATCHER_COMMAND(start, start_params);

@@ -205,9 +205,9 @@ command_find_class(struct command_call *call, const struct command *command)
 		member = message_find(m, "type");
 		if (member != NULL && member->kind == MEMBER_STRING)
 			call->class = watcher_class_find(member->string);
-		return call->class == NULL ? command_type_unknown(member,
-						 call->error) :
-					     0;
+		return call->class == NULL ?
+		    command_type_unknown(member, call->error) :
+		    0;
 	}
 	member = message_find(m, "watcher");
 	if (command->typed == UNTYPED || member == NULL)

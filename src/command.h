@@ -45,7 +45,7 @@ struct command_deferred {
 struct command_call {
 	struct command_context *context;
 	struct session *session;
-	struct watcher *watcher; /* found, where the verb names one */
+	struct watcher *watcher;	   /* found, where the verb names one */
 	const struct watcher_class *class; /* of typed verbs */
 	const void *args;
 	const void *type_args; /* of typed verbs */
@@ -73,7 +73,7 @@ struct command {
 	struct slice name;
 	const struct param *params;
 	size_t n_params;
-	bool full; /* needs full rights */
+	bool full;	    /* needs full rights */
 	bool finds_watcher; /* args begin with struct watcher_args */
 	enum command_typed typed;
 	/* Returns 0, -1 with the error, or command_defer(). */
@@ -99,18 +99,18 @@ extern const size_t command_n_common_params;
  * command_resume() takes further; no other line of the connection may be
  * executed before that has returned COMMAND_DONE.
  */
-enum command_result command_execute(struct command_context *,
-	    struct session *, struct command_deferred **, const struct line *,
-	    struct fdqueue *, struct buffer *out);
+enum command_result command_execute(struct command_context *, struct session *,
+    struct command_deferred **, const struct line *, struct fdqueue *,
+    struct buffer *out);
 /* The reply to a line that was too long to be kept. */
-void	 command_refuse_long_line(uint64_t number, struct buffer *out);
+void command_refuse_long_line(uint64_t number, struct buffer *out);
 /* Goes on with it, and puts its reply and frees it when it is done. */
-enum command_result command_resume(struct command_context *,
-	    struct session *, struct command_deferred **, struct buffer *out);
+enum command_result command_resume(struct command_context *, struct session *,
+    struct command_deferred **, struct buffer *out);
 
 /* For handlers: returns COMMAND_LATER, with *call->deferred set up. */
 enum command_result command_defer(struct command_call *,
-	    bool (*step)(struct command_context *, struct session *,
-		struct command_deferred *, struct buffer *));
+    bool (*step)(struct command_context *, struct session *,
+	struct command_deferred *, struct buffer *));
 
 #endif

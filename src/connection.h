@@ -32,13 +32,13 @@ struct connection {
 	struct fdqueue fds; /* the account in it is the owner's to set */
 	struct buffer in;
 	struct buffer out;
-	size_t scanned; /* bytes of in that hold no LF */
-	uint64_t lines; /* received, and cut off by connection_next_line() */
+	size_t scanned;	   /* bytes of in that hold no LF */
+	uint64_t lines;	   /* received, and cut off by connection_next_line() */
 	uint64_t received; /* bytes */
-	bool readable;	/* as far as is known */
-	bool skipping;	/* the rest of an over-long line */
-	bool eof;	/* of the input */
-	bool gone;	/* the peer takes nothing any more: output is dropped */
+	bool readable;	   /* as far as is known */
+	bool skipping;	   /* the rest of an over-long line */
+	bool eof;	   /* of the input */
+	bool gone; /* the peer takes nothing any more: output is dropped */
 	void (*on_ready)(struct connection *);
 	void *owner;
 };
@@ -50,32 +50,32 @@ enum line_state {
 };
 
 /* Takes the descriptor, which must not block. */
-void	 connection_init(struct connection *, int fd, struct ev_loop *,
-	    struct fdpoll *hangups, struct buffer_pool *);
+void connection_init(struct connection *, int fd, struct ev_loop *,
+    struct fdpoll *hangups, struct buffer_pool *);
 /* Closes it. */
-void	 connection_fini(struct connection *);
+void connection_fini(struct connection *);
 
 /* Reads once, if there is room for it.  Returns whether anything came. */
-bool	 connection_fill(struct connection *);
+bool connection_fill(struct connection *);
 
 /* The next line; its bytes stay until the next call of any function here. */
 enum line_state connection_next_line(struct connection *, struct line *);
 /* Whether connection_next_line() would return something. */
-bool	 connection_has_line(struct connection *);
+bool connection_has_line(struct connection *);
 /* All that the peer ever sent was given out as lines. */
-bool	 connection_is_drained(struct connection *);
+bool connection_is_drained(struct connection *);
 
 /* Writes what is in out, as far as the peer takes it without waiting. */
-void	 connection_flush(struct connection *);
+void connection_flush(struct connection *);
 
 /*
  * Before the daemon closes on its own account: reads and drops what the peer
  * has sent, because closing with data unread makes an error of the peer's
  * end of file.
  */
-void	 connection_discard_input(struct connection *);
+void connection_discard_input(struct connection *);
 
 /* Between calls: no large block is kept for a few bytes. */
-void	 connection_rest(struct connection *);
+void connection_rest(struct connection *);
 
 #endif

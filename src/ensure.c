@@ -20,8 +20,8 @@
 
 #define ANSWER_TIMEOUT_MS 10000
 /* A daemon may end, or another one be started by hand, between two looks. */
-#define ATTEMPTS_MAX	  5
-#define READY_FD	  3
+#define ATTEMPTS_MAX 5
+#define READY_FD     3
 
 enum ensure_answer {
 	ANSWER_FAULT = -1, /* logged */
@@ -188,8 +188,8 @@ ensure_lock(const char *path)
 }
 
 int
-ensure_daemon(const char *path,
-    void (*start)(void *arg, void (*ready)(void)), void *arg)
+ensure_daemon(const char *path, void (*start)(void *arg, void (*ready)(void)),
+    void *arg)
 {
 	enum ensure_answer answer = ensure_ask(path);
 	int lock;

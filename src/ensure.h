@@ -8,7 +8,7 @@
  * exits before, that is a failure.  However many do this at once, one daemon
  * is started.  Returns 0, or -1 after logging why.
  */
-int	 ensure_daemon(const char *path,
-	    void (*start)(void *arg, void (*ready)(void)), void *arg);
+int ensure_daemon(const char *path,
+    void (*start)(void *arg, void (*ready)(void)), void *arg);
 
 #endif

@@ -22,7 +22,7 @@ struct event {
 	struct slice data; /* JSON text; of length 0 if there is none */
 };
 
-void	 event_begin(struct buffer *, const struct event *);
-void	 event_end(struct buffer *, const struct event *);
+void event_begin(struct buffer *, const struct event *);
+void event_end(struct buffer *, const struct event *);
 
 #endif

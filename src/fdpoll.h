@@ -30,17 +30,17 @@ struct fdpoll {
 };
 
 /* Returns 0 or a negative errno. */
-int	 fdpoll_init(struct fdpoll *, struct ev_loop *);
-void	 fdpoll_fini(struct fdpoll *);
+int fdpoll_init(struct fdpoll *, struct ev_loop *);
+void fdpoll_fini(struct fdpoll *);
 
 /* events as epoll_ctl(2) takes them.  Each returns 0 or a negative errno. */
-int	 fdpoll_add(struct fdpoll *, struct fdpoll_item *, uint32_t events);
-int	 fdpoll_mod(struct fdpoll *, struct fdpoll_item *, uint32_t events);
+int fdpoll_add(struct fdpoll *, struct fdpoll_item *, uint32_t events);
+int fdpoll_mod(struct fdpoll *, struct fdpoll_item *, uint32_t events);
 
 /* Before the descriptor is closed.  Does nothing for one not added. */
-void	 fdpoll_del(struct fdpoll *, struct fdpoll_item *);
+void fdpoll_del(struct fdpoll *, struct fdpoll_item *);
 
 /* Hands out all that is ready now, without waiting. */
-void	 fdpoll_gather(struct fdpoll *);
+void fdpoll_gather(struct fdpoll *);
 
 #endif

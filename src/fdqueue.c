@@ -12,9 +12,9 @@
 
 enum fdqueue_state {
 	ENTRY_KEPT,
-	ENTRY_OVER_LIMIT,  /* the account's */
-	ENTRY_OVER_TABLE,  /* the process's: would leave no reserve */
-	ENTRY_LOST,	   /* the kernel dropped it, and all behind it */
+	ENTRY_OVER_LIMIT, /* the account's */
+	ENTRY_OVER_TABLE, /* the process's: would leave no reserve */
+	ENTRY_LOST,	  /* the kernel dropped it, and all behind it */
 };
 
 struct fdqueue_entry {
@@ -95,8 +95,8 @@ fdqueue_receive_one(struct fdqueue *q, int fd, uint64_t end)
 
 	if (fd >= q->fd_limit)
 		state = ENTRY_OVER_TABLE;
-	else if (account_charge(q->account, LIMIT_DESCRIPTORS, 1,
-		     &q->refusal) < 0)
+	else if (account_charge(q->account, LIMIT_DESCRIPTORS, 1, &q->refusal) <
+	    0)
 		state = ENTRY_OVER_LIMIT;
 	if (state != ENTRY_KEPT) {
 		close(fd);

@@ -34,33 +34,33 @@ struct fdqueue {
 	struct error refusal; /* the account's, last */
 };
 
-void	 fdqueue_init(struct fdqueue *, struct account *, int fd_limit);
+void fdqueue_init(struct fdqueue *, struct account *, int fd_limit);
 /* Closes all that is queued. */
-void	 fdqueue_fini(struct fdqueue *);
+void fdqueue_fini(struct fdqueue *);
 
 /*
  * Takes the descriptors of a message received; end is the place in the stream
  * behind the bytes that came with it.
  */
-void	 fdqueue_receive(struct fdqueue *, struct msghdr *, uint64_t end);
+void fdqueue_receive(struct fdqueue *, struct msghdr *, uint64_t end);
 
 /*
  * The line that ends at this place is the next to take any.  Returns 0, or -1
  * with the error after closing everything queued.
  */
-int	 fdqueue_enter_line(struct fdqueue *, uint64_t end, struct error *);
+int fdqueue_enter_line(struct fdqueue *, uint64_t end, struct error *);
 
 /*
  * Takes n descriptors, which are the caller's then, and stay charged until
  * fdqueue_close().  Returns 0, or -1 with the error: then it has closed all
  * that the line asked for, and if that was more than there are, everything.
  */
-int	 fdqueue_take(struct fdqueue *, size_t n, int *fds, struct error *);
+int fdqueue_take(struct fdqueue *, size_t n, int *fds, struct error *);
 
 /* Drops what came up to this place, with a line that can't be read. */
-void	 fdqueue_drop(struct fdqueue *, uint64_t end);
+void fdqueue_drop(struct fdqueue *, uint64_t end);
 
 /* Closes a descriptor that was charged to the account. */
-void	 fdqueue_close(struct account *, int fd);
+void fdqueue_close(struct account *, int fd);
 
 #endif

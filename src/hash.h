@@ -10,7 +10,7 @@ struct hash_key {
 };
 
 /* Fills the key from the kernel's random source. */
-void	 hash_key_init(struct hash_key *);
+void hash_key_init(struct hash_key *);
 
 /* SipHash-1-3 of the bytes, folded to 32 bits. */
 uint32_t hash_bytes(const struct hash_key *, const void *, size_t);

@@ -24,27 +24,27 @@ enum log_level {
 extern const char *const log_level_names[];
 
 /* Sets the least important level that is written (default: notice). */
-void	 log_set_level(enum log_level);
-bool	 log_wants(enum log_level);
+void log_set_level(enum log_level);
+bool log_wants(enum log_level);
 
 /* From now on to syslog, facility daemon, in place of standard error. */
-void	 log_to_syslog(void);
+void log_to_syslog(void);
 
-void	 log_write(enum log_level, const char *, ...)
-	    __attribute__((format(printf, 2, 3)));
+void log_write(enum log_level, const char *, ...)
+    __attribute__((format(printf, 2, 3)));
 
 #define log_error(...)	 log_write(LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LEVEL_WARNING, __VA_ARGS__)
 #define log_notice(...)	 log_write(LEVEL_NOTICE, __VA_ARGS__)
 #define log_info(...)	 log_write(LEVEL_INFO, __VA_ARGS__)
-#define log_debug(...)                                    \
-	do {                                              \
-		if (log_wants(LEVEL_DEBUG))               \
+#define log_debug(...)                                       \
+	do {                                                 \
+		if (log_wants(LEVEL_DEBUG))                  \
 			log_write(LEVEL_DEBUG, __VA_ARGS__); \
 	} while (0)
 
 /* Logs at error and exits with status 1. */
-void	 fatal(const char *, ...) __attribute__((format(printf, 1, 2), noreturn));
+void fatal(const char *, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /*
  * Bytes that a client chose, made fit for a terminal and a log line: control

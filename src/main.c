@@ -18,7 +18,7 @@
 #include "paths.h"
 #include "server.h"
 
-#define EXIT_USAGE	   2
+#define EXIT_USAGE	    2
 #define ENSURED_EXIT_IDLE_S 60
 
 enum {
@@ -87,11 +87,12 @@ main_print_limits(void)
 static void
 main_print_help(void)
 {
-	puts("usage: evd [OPTION...]\n"
-	     "\n"
-	     "The event daemon: one event loop for every program on the "
-	     "machine, over a Unix\n"
-	     "socket.  It runs in the foreground and logs to standard error.\n");
+	puts(
+	    "usage: evd [OPTION...]\n"
+	    "\n"
+	    "The event daemon: one event loop for every program on the "
+	    "machine, over a Unix\n"
+	    "socket.  It runs in the foreground and logs to standard error.\n");
 	for (size_t i = 0; i < MAIN_TABLE; i++)
 		printf("  --%s%s%s\n      %s\n", main_table[i].name,
 		    main_table[i].arg == NULL ? "" : " ",

@@ -9,12 +9,12 @@
  * the machine itself has none left, evd logs that and exits with status 1.
  * memory_init() puts libev and jansson under the same rule.
  */
-void	 memory_init(void);
+void memory_init(void);
 
-void	*memory_alloc(size_t);		/* uninitialised; free() it */
-void	*memory_zalloc(size_t);		/* zeroed; free() it */
-void	*memory_realloc(void *, size_t);
-char	*memory_strdup(const char *);
-char	*memory_copy(const char *, size_t);	/* with a NUL added */
+void *memory_alloc(size_t);  /* uninitialised; free() it */
+void *memory_zalloc(size_t); /* zeroed; free() it */
+void *memory_realloc(void *, size_t);
+char *memory_strdup(const char *);
+char *memory_copy(const char *, size_t); /* with a NUL added */
 
 #endif

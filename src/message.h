@@ -52,12 +52,12 @@ struct error {
 };
 
 /* Fills it and returns -1, so that a handler can return the call's value. */
-int	 error_set(struct error *, enum error_code, const char *, ...)
-	    __attribute__((format(printf, 3, 4)));
+int error_set(struct error *, enum error_code, const char *, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* A system call failed with this errno; what: on whose behalf, on what. */
-int	 error_set_system(struct error *, int err, const char *what, ...)
-	    __attribute__((format(printf, 3, 4)));
+int error_set_system(struct error *, int err, const char *what, ...)
+    __attribute__((format(printf, 3, 4)));
 
 struct slice {
 	const char *p;
@@ -72,7 +72,7 @@ struct line {
 	uint64_t end;	 /* place in the stream behind it */
 };
 
-bool	 slice_is(struct slice, const char *);
+bool slice_is(struct slice, const char *);
 
 enum member_kind {
 	MEMBER_NULL,
@@ -86,8 +86,8 @@ enum member_kind {
 };
 
 struct member {
-	struct slice name;   /* decoded */
-	struct slice raw;    /* the value's text on the line */
+	struct slice name; /* decoded */
+	struct slice raw;  /* the value's text on the line */
 	enum member_kind kind;
 	struct slice string; /* MEMBER_STRING: decoded */
 	int64_t integer;     /* MEMBER_INTEGER */
@@ -102,27 +102,27 @@ struct message {
 	void *tree;  /* jansson's, if it was needed */
 };
 
-void	 message_init(struct message *);
-void	 message_fini(struct message *);
+void message_init(struct message *);
+void message_fini(struct message *);
 
 /*
  * Reads a line without its LF.  What the message held before is gone; the
  * line's bytes must stay until the next call.  Returns 0, or -1 with the
  * error.
  */
-int	 message_parse(struct message *, const char *, size_t, struct error *);
+int message_parse(struct message *, const char *, size_t, struct error *);
 
 /* The scanner alone: false if the line is not for it.  For tests. */
-bool	 message_scan(struct message *, const char *, size_t);
+bool message_scan(struct message *, const char *, size_t);
 /* jansson alone.  For tests. */
-int	 message_load(struct message *, const char *, size_t, struct error *);
+int message_load(struct message *, const char *, size_t, struct error *);
 
 /* Borrowed; NULL if there is no member of that name. */
 const struct member *message_find(const struct message *, const char *);
 
 /* An array's number of items, and the i-th if it is a string. */
-size_t	 message_items(const struct member *);
-bool	 message_item(const struct member *, size_t i, struct slice *);
+size_t message_items(const struct member *);
+bool message_item(const struct member *, size_t i, struct slice *);
 
 /*
  * What was found, for an error message: the value's text, at most 64 bytes
@@ -136,15 +136,14 @@ const char *message_excerpt(char *out, struct slice);
  * "result":{ and message_reply_end() the rest and the LF.  id is JSON text,
  * of length 0 where there was none.
  */
-void	 message_reply_begin(struct buffer *, struct slice id);
-void	 message_reply_end(struct buffer *);
+void message_reply_begin(struct buffer *, struct slice id);
+void message_reply_end(struct buffer *);
 
 /* cmd is a decoded string, watcher JSON text; of length 0 if not known. */
-void	 message_reply_error(struct buffer *, struct slice id,
-	    const struct error *, uint64_t line, struct slice cmd,
-	    struct slice watcher);
+void message_reply_error(struct buffer *, struct slice id, const struct error *,
+    uint64_t line, struct slice cmd, struct slice watcher);
 
 /* The last line of a connection; message may be NULL. */
-void	 message_bye(struct buffer *, const char *reason, const char *message);
+void message_bye(struct buffer *, const char *reason, const char *message);
 
 #endif

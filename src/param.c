@@ -264,8 +264,8 @@ param_parse_member(const struct member *member, const struct param_set *sets,
 		if (!param_store(param, member,
 			(char *)sets[s].values + param->offset))
 			return param_wrong(param, member, error);
-		*(uint32_t *)sets[s].values |= PARAM_BIT(
-		    param - sets[s].params);
+		*(uint32_t *)sets[s].values |= PARAM_BIT(param -
+		    sets[s].params);
 		return 0;
 	}
 	return param_unknown(member, sets, n_sets, error);

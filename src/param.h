@@ -12,24 +12,24 @@
  * range, required or not.  Reading, checking, the errors and the list that
  * `make check` compares with the protocol all come from the tables.
  */
-#define SECONDS_MAX	1e10
-#define INTEGER_MAX	9007199254740991 /* 2^53-1: exact everywhere */
-#define NAME_SIZE_MAX	255		 /* bytes, decoded */
-#define PATH_SIZE_MAX	4096		 /* bytes, with a NUL: the kernel's */
-#define PRIORITY_MAX	2
+#define SECONDS_MAX   1e10
+#define INTEGER_MAX   9007199254740991 /* 2^53-1: exact everywhere */
+#define NAME_SIZE_MAX 255	       /* bytes, decoded */
+#define PATH_SIZE_MAX 4096	       /* bytes, with a NUL: the kernel's */
+#define PRIORITY_MAX  2
 
 enum param_kind {
-	PARAM_BOOL,	/* bool */
-	PARAM_INTEGER,	/* int64_t from min to max */
-	PARAM_SECONDS,	/* double from min to max */
-	PARAM_PERIOD,	/* double: 0, or from min to max */
-	PARAM_STRING,	/* struct slice */
-	PARAM_STRINGS,	/* const struct member *, an array of strings */
-	PARAM_NAME,	/* struct name: a watcher's */
-	PARAM_SESSION,	/* struct slice: a name that a session may take */
-	PARAM_JSON,	/* struct slice: any JSON, its text */
-	PARAM_PATH,	/* struct slice: absolute */
-	PARAM_EVENTS,	/* int: libev's EV_READ and EV_WRITE */
+	PARAM_BOOL,    /* bool */
+	PARAM_INTEGER, /* int64_t from min to max */
+	PARAM_SECONDS, /* double from min to max */
+	PARAM_PERIOD,  /* double: 0, or from min to max */
+	PARAM_STRING,  /* struct slice */
+	PARAM_STRINGS, /* const struct member *, an array of strings */
+	PARAM_NAME,    /* struct name: a watcher's */
+	PARAM_SESSION, /* struct slice: a name that a session may take */
+	PARAM_JSON,    /* struct slice: any JSON, its text */
+	PARAM_PATH,    /* struct slice: absolute */
+	PARAM_EVENTS,  /* int: libev's EV_READ and EV_WRITE */
 };
 
 /*
@@ -38,7 +38,7 @@ enum param_kind {
  * the integer 5 differ by themselves.
  */
 struct name {
-	struct slice json;		   /* into the line, or into text */
+	struct slice json;		  /* into the line, or into text */
 	char text[2 * NAME_SIZE_MAX + 2]; /* where the line has escapes */
 };
 
@@ -46,17 +46,17 @@ struct param {
 	struct slice name;
 	enum param_kind kind;
 	bool required;
-	bool full; /* needs full rights */
+	bool full;     /* needs full rights */
 	size_t offset; /* of the value in the struct that is filled */
 	double min;
 	double max;
 };
 
 /* An entry of a table; further fields may follow as designated. */
-#define PARAM(n, k, type, field, ...)                                  \
-	{                                                              \
-		.name = { n, sizeof(n) - 1 }, .kind = (k),             \
-		.offset = offsetof(type, field), __VA_ARGS__           \
+#define PARAM(n, k, type, field, ...)                        \
+	{                                                    \
+		.name = { n, sizeof(n) - 1 }, .kind = (k),   \
+		.offset = offsetof(type, field), __VA_ARGS__ \
 	}
 
 /*
@@ -73,10 +73,10 @@ struct param_set {
 #define PARAM_BIT(i) (UINT32_C(1) << (i))
 
 /* Unknown members are an error as any other.  Returns 0, or -1 with error. */
-int	 param_parse(const struct message *, const struct param_set *,
-	    size_t n_sets, struct error *);
+int param_parse(const struct message *, const struct param_set *, size_t n_sets,
+    struct error *);
 
 /* Reads one watcher's name.  Returns 0, or -1 with the error. */
-int	 param_parse_name(const struct member *, struct name *, struct error *);
+int param_parse_name(const struct member *, struct name *, struct error *);
 
 #endif

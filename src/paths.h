@@ -7,9 +7,9 @@
  * there, and must be ours, of mode 0700 and no symbolic link: in /tmp anybody
  * could have put something else.  free() it; NULL after logging why.
  */
-char	*paths_own_socket(void);
+char *paths_own_socket(void);
 
 /* The directory that a path is in, itself or ".".  free() it. */
-char	*paths_directory(const char *path);
+char *paths_directory(const char *path);
 
 #endif

@@ -98,13 +98,13 @@ peer_init(struct peer *peer, int fd)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		log_error("getsockopt: SO_PEERCRED: %s", strerror(errno));
-	*peer = (struct peer){
-		.pid = cred.pid, .uid = cred.uid, .gid = cred.gid
-	};
+	*peer = (struct peer){ .pid = cred.pid,
+		.uid = cred.uid,
+		.gid = cred.gid };
 	if (peer->uid != geteuid()) {
 		snprintf(peer->why_not, sizeof(peer->why_not),
-		    "the peer's uid is %u and evd's is %u",
-		    (unsigned)peer->uid, (unsigned)geteuid());
+		    "the peer's uid is %u and evd's is %u", (unsigned)peer->uid,
+		    (unsigned)geteuid());
 		return;
 	}
 	pidfd = peer_open_pidfd(peer, fd);

@@ -19,6 +19,6 @@ struct peer {
 	char why_not[120]; /* if not: the rule that says so */
 };
 
-void	 peer_init(struct peer *, int fd);
+void peer_init(struct peer *, int fd);
 
 #endif

@@ -11,6 +11,6 @@
  * it is another's or not to be looked into, -EBADF it has no such descriptor,
  * -ENOSYS a kernel before 5.6.
  */
-int	 process_get_fd(pid_t pid, int fd, uid_t uid);
+int process_get_fd(pid_t pid, int fd, uid_t uid);
 
 #endif

@@ -28,18 +28,20 @@
  */
 
 /* What one iteration takes of a connection, and of new ones. */
-#define LINES_MAX	256
-#define BYTES_MAX	(64 * 1024)
-#define ACCEPTS_MAX	64
+#define LINES_MAX   256
+#define BYTES_MAX   (64 * 1024)
+#define ACCEPTS_MAX 64
 /* Watchers that it frees, and holds that it ends. */
-#define CHUNK		1000
+#define CHUNK 1000
 /* Events are written, and commands read, while less than this is unsent. */
 #define EVENTS_UNSENT_MAX   (64 * 1024)
 #define COMMANDS_UNSENT_MAX (256 * 1024)
 /* Descriptors that what clients pass leaves free. */
-#define FDS_RESERVED	    64
+#define FDS_RESERVED 64
+/* Between attempts to accept when the machine can't, in seconds. */
+#define ACCEPT_PAUSE_S 0.1
 /* For clients to take what is pending when the daemon ends, in seconds. */
-#define EXIT_GRACE_S	1.0
+#define EXIT_GRACE_S 1.0
 
 struct client {
 	struct connection connection; /* first */
@@ -72,6 +74,7 @@ struct server {
 	struct ev_prepare prepare;
 	struct ev_idle busy;
 	struct ev_signal sigterm, sigint;
+	struct ev_timer pause_timer; /* of accepting */
 	struct ev_timer idle_timer;
 	struct ev_timer exit_timer;
 	double exit_idle;
@@ -226,9 +229,8 @@ client_run_lines(struct client *c)
 	struct line line;
 	size_t bytes = 0;
 
-	for (int n = 0; n < LINES_MAX && bytes < BYTES_MAX &&
-	     client_takes_lines(c);
-	     n++) {
+	for (int n = 0;
+	     n < LINES_MAX && bytes < BYTES_MAX && client_takes_lines(c); n++) {
 		enum line_state state = connection_next_line(&c->connection,
 		    &line);
 
@@ -400,8 +402,11 @@ server_gather(struct command_context *context)
 
 /* --- accepting ---------------------------------------------------------- */
 
-/* There is no descriptor for it: use the one kept for saying so. */
-static void
+/*
+ * There is no descriptor for it: use the one kept for saying so.  Returns
+ * false if there was nobody after all, or no way to say it.
+ */
+static bool
 server_refuse(struct server *server)
 {
 	struct buffer out;
@@ -420,7 +425,30 @@ server_refuse(struct server *server)
 		close(fd);
 	}
 	server->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	log_warning("refused a connection: the daemon has no descriptor left");
+	if (fd >= 0)
+		log_warning("refused a connection: the daemon has no "
+			    "descriptor left");
+	return fd >= 0;
+}
+
+/* Accepting fails for reasons of the machine's: not again at once. */
+static void
+server_pause_accepting(struct server *server)
+{
+	if (server->exiting || server->retired)
+		return;
+	ev_io_stop(server->loop, &server->acceptor);
+	ev_timer_again(server->loop, &server->pause_timer);
+}
+
+static void
+server_on_pause_over(struct ev_loop *loop, struct ev_timer *timer, int revents)
+{
+	struct server *server = timer->data;
+
+	(void)revents;
+	ev_timer_stop(loop, timer);
+	ev_io_start(loop, &server->acceptor);
 }
 
 /* Returns false when there is nobody left to accept. */
@@ -437,8 +465,10 @@ server_accept_one(struct server *server)
 	switch (errno) {
 	case EMFILE:
 	case ENFILE:
-		server_refuse(server);
-		return true;
+		if (server_refuse(server))
+			return true;
+		server_pause_accepting(server);
+		return false;
 	case EINTR:
 	case ECONNABORTED:
 		return true;
@@ -447,6 +477,7 @@ server_accept_one(struct server *server)
 		return false;
 	default:
 		log_error("accept: %s", strerror(errno));
+		server_pause_accepting(server);
 		return false;
 	}
 }
@@ -467,6 +498,7 @@ static void
 server_stop_accepting(struct server *server)
 {
 	ev_io_stop(server->loop, &server->acceptor);
+	ev_timer_stop(server->loop, &server->pause_timer);
 	ev_timer_stop(server->loop, &server->idle_timer);
 	socket_retire(&server->listener);
 }
@@ -550,7 +582,7 @@ server_raise_nofile(struct server *server)
 		getrlimit(RLIMIT_NOFILE, &limit);
 	}
 	server->fd_limit = limit.rlim_cur > INT32_MAX ? INT32_MAX :
-						      (int)limit.rlim_cur;
+							(int)limit.rlim_cur;
 	server->fd_limit -= server->fd_limit / 4 < FDS_RESERVED ?
 	    server->fd_limit / 4 :
 	    FDS_RESERVED;
@@ -588,11 +620,14 @@ server_start_watchers(struct server *server)
 	    EV_READ);
 	ev_prepare_init(&server->prepare, server_on_prepare);
 	ev_idle_init(&server->busy, server_on_busy);
+	ev_timer_init(&server->pause_timer, server_on_pause_over, 0,
+	    ACCEPT_PAUSE_S);
 	ev_init(&server->idle_timer, server_on_idle);
 	ev_timer_init(&server->exit_timer, server_on_exit_timer, EXIT_GRACE_S,
 	    0);
 	server->acceptor.data = server->prepare.data = server;
-	server->idle_timer.data = server->exit_timer.data = server;
+	server->pause_timer.data = server->idle_timer.data = server;
+	server->exit_timer.data = server;
 	/* Behind all that others do at the end of an iteration. */
 	ev_set_priority(&server->prepare, EV_MINPRI);
 	ev_io_start(loop, &server->acceptor);

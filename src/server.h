@@ -21,8 +21,8 @@ struct server;
 struct server *server_new(const struct server_options *);
 
 /* Serves until a signal or idleness ends it. */
-void	 server_run(struct server *);
+void server_run(struct server *);
 
-void	 server_free(struct server *);
+void server_free(struct server *);
 
 #endif

@@ -18,7 +18,7 @@ struct session_key {
 };
 
 #define SESSION_OF_NODE(n) \
-	((struct session *)((char *)(n) - offsetof(struct session, node)))
+	((struct session *)((char *)(n)-offsetof(struct session, node)))
 
 void
 session_registry_init(struct session_registry *registry)
@@ -517,6 +517,5 @@ bool
 session_is_over(const struct session *s)
 {
 	return s->input_ended && TAILQ_EMPTY(&s->held) &&
-	    !session_has_ready(s) &&
-	    (int64_t)s->host.n_active + s->refs <= 0;
+	    !session_has_ready(s) && (int64_t)s->host.n_active + s->refs <= 0;
 }

@@ -41,7 +41,7 @@ struct session {
 	struct table_node node;	  /* in the registry */
 	struct session_registry *registry;
 	struct account account;
-	struct peer peer; /* whose it is */
+	struct peer peer;		   /* whose it is */
 	void (*on_work)(struct session *); /* there is an event to write */
 	void *owner;
 	TAILQ_ENTRY(session) entry; /* the owner's */
@@ -66,8 +66,8 @@ struct session {
 
 TAILQ_HEAD(session_list, session);
 
-void	 session_registry_init(struct session_registry *);
-void	 session_registry_fini(struct session_registry *);
+void session_registry_init(struct session_registry *);
+void session_registry_fini(struct session_registry *);
 
 struct session_config {
 	struct session_registry *registry;
@@ -85,18 +85,18 @@ struct session_config {
 struct session *session_new(const struct session_config *, struct error *);
 
 /* The name is free again, and nothing fires any more. */
-void	 session_end(struct session *);
+void session_end(struct session *);
 /*
  * Frees up to *budget watchers of a session that has ended, and takes their
  * number from it.  Returns true when the session itself is freed.
  */
-bool	 session_free_some(struct session *, size_t *budget);
+bool session_free_some(struct session *, size_t *budget);
 
 /* Borrowed; NULL with the error if the uid has no session of that name. */
 struct session *session_find(struct session_registry *, uid_t, struct slice,
-	    struct error *);
+    struct error *);
 /* Takes a name.  Returns 0, or -1 with the error and nothing changed. */
-int	 session_rename(struct session *, struct slice, struct error *);
+int session_rename(struct session *, struct slice, struct error *);
 
 struct watch_options {
 	int priority;
@@ -111,46 +111,46 @@ struct watch_options {
 
 /* Registers a watcher.  NULL with the error, and nothing is left of it. */
 struct watcher *session_watch(struct session *, const struct watcher_class *,
-	    const struct name *, const struct watch_options *,
-	    const void *args, struct error *);
+    const struct name *, const struct watch_options *, const void *args,
+    struct error *);
 /* Stops and frees it. */
-void	 session_unwatch(struct session *, struct watcher *, struct cleared *);
+void session_unwatch(struct session *, struct watcher *, struct cleared *);
 /* Borrowed; NULL with the error. */
 struct watcher *session_find_watcher(const struct session *,
-	    const struct name *, struct error *);
+    const struct name *, struct error *);
 /* Charges for data to come; 0, or -1 with the error. */
-int	 session_charge_data(struct session *, struct slice, struct error *);
-void	 session_discharge_data(struct session *, struct slice);
+int session_charge_data(struct session *, struct slice, struct error *);
+void session_discharge_data(struct session *, struct slice);
 /* Sets data that was charged. */
-void	 session_set_data(struct session *, struct watcher *, struct slice);
+void session_set_data(struct session *, struct watcher *, struct slice);
 
 /*
  * Frees held watchers whose event had a seq up to the one given, at most max
  * of them.  Returns how many; less than max: these were all.
  */
-size_t	 session_ack(struct session *, uint64_t seq, size_t max);
+size_t session_ack(struct session *, uint64_t seq, size_t max);
 /* Frees one, if it is held. */
-bool	 session_ack_watcher(struct session *, struct watcher *);
+bool session_ack_watcher(struct session *, struct watcher *);
 
 /* The client's input has ended; see session_drop_holds(). */
-void	 session_end_input(struct session *);
+void session_end_input(struct session *);
 /* Ends up to max holds then.  Returns true when there is none left. */
-bool	 session_drop_holds(struct session *, size_t max);
+bool session_drop_holds(struct session *, size_t max);
 
 /* Writes events while less than size bytes are in the buffer. */
-void	 session_write_events(struct session *, struct buffer *, size_t size);
+void session_write_events(struct session *, struct buffer *, size_t size);
 
 /* Whether any event is ready to be written. */
-bool	 session_has_ready(const struct session *);
+bool session_has_ready(const struct session *);
 /* The number of the batch that ends what is ready now. */
 uint64_t session_last_batch(const struct session *);
 /* Whether the batch of that number and all before it are written. */
-bool	 session_batch_is_written(const struct session *, uint64_t);
+bool session_batch_is_written(const struct session *, uint64_t);
 
 /*
  * The input has ended, and nothing is left that could ever be written: as
  * ev_run() returns when no referenced watcher is active.
  */
-bool	 session_is_over(const struct session *);
+bool session_is_over(const struct session *);
 
 #endif

@@ -170,8 +170,8 @@ socket_bind(struct socket_listener *listener, mode_t mode)
 	if (listener->fd < 0)
 		return -errno;
 	mask = umask(~mode & 0777);
-	err = bind(listener->fd, (struct sockaddr *)&address,
-		  sizeof(address)) < 0 ?
+	err = bind(listener->fd, (struct sockaddr *)&address, sizeof(address)) <
+		0 ?
 	    -errno :
 	    0;
 	umask(mask);

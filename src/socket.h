@@ -22,18 +22,18 @@ struct socket_listener {
  * daemon that is dead; refuses where a living one listens, or where there is
  * something that is not a socket.  Returns 0, or -1 after logging why.
  */
-int	 socket_listen(struct socket_listener *, const char *path, mode_t);
+int socket_listen(struct socket_listener *, const char *path, mode_t);
 
 /*
  * Nobody can connect any more, and another daemon can take the path; who had
  * connected before can still be accepted.
  */
-void	 socket_retire(struct socket_listener *);
+void socket_retire(struct socket_listener *);
 
 /* Retires it where that was not done, and closes it. */
-void	 socket_close(struct socket_listener *);
+void socket_close(struct socket_listener *);
 
 /* Returns a connected descriptor, which blocks, or a negative errno. */
-int	 socket_connect(const char *path);
+int socket_connect(const char *path);
 
 #endif

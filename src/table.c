@@ -65,8 +65,8 @@ table_insert(struct table *t, struct table_node *node, uint32_t hash)
 	struct table_node **bucket;
 
 	if (t->buckets == NULL) {
-		t->buckets = memory_zalloc(
-		    TABLE_SIZE_MIN * sizeof(*t->buckets));
+		t->buckets = memory_zalloc(TABLE_SIZE_MIN *
+		    sizeof(*t->buckets));
 		t->n = t->size = TABLE_SIZE_MIN;
 	} else if (t->count >= t->n && t->n < UINT32_MAX / 2) {
 		table_split(t);

@@ -24,15 +24,15 @@ struct table {
 /* True if the node is the one that is looked for. */
 typedef bool table_match(const struct table_node *, const void *key);
 
-void	 table_init(struct table *);
+void table_init(struct table *);
 /* The nodes are their owners' business. */
-void	 table_fini(struct table *);
+void table_fini(struct table *);
 
-void	 table_insert(struct table *, struct table_node *, uint32_t hash);
+void table_insert(struct table *, struct table_node *, uint32_t hash);
 /* The node must be in the table. */
-void	 table_remove(struct table *, struct table_node *);
+void table_remove(struct table *, struct table_node *);
 /* Borrowed; NULL if there is none. */
 struct table_node *table_find(const struct table *, uint32_t hash,
-	    table_match *, const void *key);
+    table_match *, const void *key);
 
 #endif

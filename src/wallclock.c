@@ -11,8 +11,8 @@
 #define JUMP_MIN_S	 1e-4
 #define MEASUREMENTS_MAX 5
 /* A measurement that took no longer than this is good enough. */
-#define MEASUREMENT_S	 5e-6
-#define FAR_OFF_S	 1e10
+#define MEASUREMENT_S 5e-6
+#define FAR_OFF_S     1e10
 /* Alarms that hear of a jump in one iteration. */
 #define TOLD_MAX 1000
 

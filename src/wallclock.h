@@ -48,18 +48,18 @@ struct wallclock {
 	struct ev_periodic far;
 	struct ev_prepare prepare;
 	struct ev_check check;
-	struct ev_idle busy; /* active while there are stale ones */
-	uint32_t jump;	     /* how often it was set */
-	double before;	     /* what it showed at the last jump */
+	struct ev_idle busy;		/* active while there are stale ones */
+	uint32_t jump;			/* how often it was set */
+	double before;			/* what it showed at the last jump */
 	struct wallclock_alarms alarms; /* the active ones */
 	struct wallclock_alarms stale;	/* those that have not heard of it */
 };
 
-void	 wallclock_init(struct wallclock *, struct ev_loop *);
-void	 wallclock_fini(struct wallclock *);
+void wallclock_init(struct wallclock *, struct ev_loop *);
+void wallclock_fini(struct wallclock *);
 
 /* Reads the clocks anew. */
-void	 wallclock_update(struct wallclock *);
+void wallclock_update(struct wallclock *);
 
 /* Seconds of CLOCK_MONOTONIC as of the last reading. */
 static inline double
@@ -76,19 +76,19 @@ wallclock_now(const struct wallclock *clock)
 }
 
 /* The two functions are the caller's to fill. */
-void	 wallclock_alarm_init(struct wallclock_alarm *, struct wallclock *);
+void wallclock_alarm_init(struct wallclock_alarm *, struct wallclock *);
 
 /* From start to stop the alarm hears of jumps. */
-void	 wallclock_alarm_start(struct wallclock_alarm *);
-void	 wallclock_alarm_stop(struct wallclock_alarm *);
+void wallclock_alarm_start(struct wallclock_alarm *);
+void wallclock_alarm_stop(struct wallclock_alarm *);
 
 /* Tells an alarm of a jump that it has not heard of; before it is looked at. */
-void	 wallclock_alarm_settle(struct wallclock_alarm *);
+void wallclock_alarm_settle(struct wallclock_alarm *);
 
 /* Sets an active alarm to a time, in the past too: then it comes at once. */
-void	 wallclock_alarm_set(struct wallclock_alarm *, double at);
+void wallclock_alarm_set(struct wallclock_alarm *, double at);
 /* The alarm stays active, but no time is set. */
-void	 wallclock_alarm_unset(struct wallclock_alarm *);
+void wallclock_alarm_unset(struct wallclock_alarm *);
 
 static inline bool
 wallclock_alarm_is_set(const struct wallclock_alarm *alarm)

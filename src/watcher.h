@@ -146,15 +146,15 @@ struct cleared {
  * table or list.  watcher_free() stops it and frees all that it owns; whoever
  * put it into a table or list takes it out before.
  */
-struct watcher *watcher_new(const struct watcher_class *,
-	    struct watcher_host *, const struct name *);
-void	 watcher_free(struct watcher *);
+struct watcher *watcher_new(const struct watcher_class *, struct watcher_host *,
+    const struct name *);
+void watcher_free(struct watcher *);
 
 /* JSON text, inside the watcher. */
 struct slice watcher_name(const struct watcher *);
 struct slice watcher_data(const struct watcher *);
 /* Copies the JSON text. */
-void	 watcher_set_data(struct watcher *, struct slice);
+void watcher_set_data(struct watcher *, struct slice);
 
 static inline bool
 watcher_is_held(const struct watcher *w)
@@ -166,18 +166,18 @@ watcher_is_held(const struct watcher *w)
  * For types.  The watcher fires: its event becomes pending, or merges.  A
  * type that stops by firing calls watcher_halt() before.
  */
-void	 watcher_fired(struct watcher *);
-void	 watcher_fired_as(struct watcher *, int revents);
-void	 watcher_halt(struct watcher *);
+void watcher_fired(struct watcher *);
+void watcher_fired_as(struct watcher *, int revents);
+void watcher_halt(struct watcher *);
 
 /* The `fds` of watch, start and set: *fd, if it is not -1, goes to the type. */
-int	 watcher_give(struct watcher *, int *fd, struct error *);
+int watcher_give(struct watcher *, int *fd, struct error *);
 
 /* Inactive from now on; what is pending or held stays so. */
-void	 watcher_deactivate(struct watcher *);
+void watcher_deactivate(struct watcher *);
 
 /* Makes an event pending, or merges, and nothing else. */
-void	 watcher_feed(struct watcher *, int revents);
+void watcher_feed(struct watcher *, int revents);
 
 /*
  * The verbs of a watcher's life.  Each takes a pending event back and says so
@@ -186,18 +186,18 @@ void	 watcher_feed(struct watcher *, int revents);
  * hold as well, and so do clear and reset where there was something to take
  * back.  Each returns 0, or -1 with the error.
  */
-int	 watcher_set(struct watcher *, const void *args, struct cleared *,
-	    struct error *);
-int	 watcher_start(struct watcher *, struct cleared *, struct error *);
-void	 watcher_stop(struct watcher *, struct cleared *);
-int	 watcher_reset(struct watcher *, struct cleared *, struct error *);
-void	 watcher_clear(struct watcher *, struct cleared *);
+int watcher_set(struct watcher *, const void *args, struct cleared *,
+    struct error *);
+int watcher_start(struct watcher *, struct cleared *, struct error *);
+void watcher_stop(struct watcher *, struct cleared *);
+int watcher_reset(struct watcher *, struct cleared *, struct error *);
+void watcher_clear(struct watcher *, struct cleared *);
 
 /* Adds to overrun what the clock counts; before an event is written. */
-void	 watcher_catch_up(struct watcher *);
+void watcher_catch_up(struct watcher *);
 
 /* The event's line was written, or its hold has ended: it goes on. */
-void	 watcher_written(struct watcher *);
-void	 watcher_unheld(struct watcher *);
+void watcher_written(struct watcher *);
+void watcher_unheld(struct watcher *);
 
 #endif

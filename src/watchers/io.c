@@ -211,8 +211,7 @@ io_start(struct watcher *w, struct error *error)
 		return 0;
 	}
 	io_close(io);
-	return error_set_system(error, -err,
-	    "the descriptor can't be polled");
+	return error_set_system(error, -err, "the descriptor can't be polled");
 }
 
 static void
