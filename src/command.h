@@ -80,6 +80,9 @@ struct command {
 	enum command_result (*run)(struct command_call *);
 };
 
+/* Room for the args of any verb. */
+#define COMMAND_ARGS_MAX 1024
+
 struct watcher_args {
 	uint32_t given;
 	struct name watcher;

@@ -55,7 +55,6 @@ struct session {
 	int batch;	  /* which set is being written */
 	uint64_t batches; /* begun */
 	uint64_t seq;	  /* of the last event written */
-	int64_t refs;	  /* what ref and unref added */
 
 	bool hold_all;	  /* watchers hold unless they say not */
 	bool input_ended; /* no ack can come: nothing is held any more */
@@ -81,8 +80,7 @@ struct session_config {
 	void *owner;
 };
 
-/* NULL with the error if the uid has too many. */
-struct session *session_new(const struct session_config *, struct error *);
+struct session *session_new(const struct session_config *);
 
 /* The name is free again, and nothing fires any more. */
 void session_end(struct session *);
@@ -118,11 +116,13 @@ void session_unwatch(struct session *, struct watcher *, struct cleared *);
 /* Borrowed; NULL with the error. */
 struct watcher *session_find_watcher(const struct session *,
     const struct name *, struct error *);
-/* Charges for data to come; 0, or -1 with the error. */
-int session_charge_data(struct session *, struct slice, struct error *);
-void session_discharge_data(struct session *, struct slice);
-/* Sets data that was charged. */
-void session_set_data(struct session *, struct watcher *, struct slice);
+/*
+ * Changes what is charged for a watcher's data from one size to another.
+ * Returns 0, or -1 with the error and nothing changed; to a smaller size never
+ * fails.
+ */
+int session_charge_data(struct session *, size_t from, size_t to,
+    struct error *);
 
 /*
  * Frees held watchers whose event had a seq up to the one given, at most max
@@ -149,7 +149,7 @@ bool session_batch_is_written(const struct session *, uint64_t);
 
 /*
  * The input has ended, and nothing is left that could ever be written: as
- * ev_run() returns when no referenced watcher is active.
+ * ev_run() returns when no watcher is active.
  */
 bool session_is_over(const struct session *);
 
