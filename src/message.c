@@ -372,10 +372,15 @@ message_load(struct message *m, const char *line, size_t len,
 	message_reset(m);
 	m->tree = json_loadb(line, len,
 	    JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &fault);
-	if (m->tree == NULL)
+	if (m->tree == NULL) {
+		/* jansson shows what is near, which need not be UTF-8. */
+		for (char *p = fault.text; *p != '\0'; p++)
+			if ((unsigned char)*p >= 0x7f)
+				*p = '?';
 		return error_set(error, ERROR_PARSE,
-		    "not JSON: %.200s, at byte %d; expected one JSON object a line",
+		    "not JSON: %s, at byte %d; expected one JSON object a line",
 		    fault.text, fault.position);
+	}
 	if (!json_is_object((json_t *)m->tree)) {
 		char found[EXCERPT_SIZE];
 
