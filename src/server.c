@@ -254,9 +254,12 @@ client_run_lines(struct client *c)
 static void
 client_read(struct client *c)
 {
-	if (client_takes_lines(c) && connection_fill(&c->connection))
+	if (client_takes_lines(c)) {
+		connection_fill(&c->connection);
 		/* What it asks for counts from now, not from when we woke. */
-		wallclock_update(&c->server->clock);
+		if (connection_has_line(&c->connection))
+			wallclock_update(&c->server->clock);
+	}
 	client_run_lines(c);
 	connection_rest(&c->connection);
 	if (c->session != NULL && c->deferred == NULL &&
