@@ -30,6 +30,8 @@ LIMIT = 60.0
 EVD = os.path.abspath(os.environ.get("EVD", "evd"))
 WRAPPER = shlex.split(os.environ.get("EVD_WRAPPER", ""))
 
+READ = 0x1
+WRITE = 0x2
 TIMER = 0x100
 PERIODIC = 0x200
 ASYNC = 0x80000
@@ -215,6 +217,12 @@ class Client:
         """Write lines in one go: each a dict, or a str or bytes without its LF."""
         self.raw(b"".join(map(encode, lines)))
 
+    def send_fds(self, lines, fds):
+        """Write lines in one sendmsg that passes descriptors, which stay ours too."""
+        data = b"".join(map(encode, lines))
+        sent = socket.send_fds(self.sock, [data], list(fds))
+        self.raw(data[sent:])
+
     def shutdown(self):
         """Half-close: the end of this client's input."""
         self.sock.shutdown(socket.SHUT_WR)
@@ -302,19 +310,36 @@ class Client:
     def call(self, cmd, **members):
         """Send a command with a fresh id and return its result; raises EvdError."""
         self._id += 1
-        command = {"cmd": cmd, "id": self._id}
-        command.update(members)
-        self.send(command)
+        self.send(command(cmd, **{"id": self._id, **members}))
+        return self._result(members.get("id", self._id))
+
+    def _result(self, id):
+        """The result of the command with this id; raises EvdError."""
         reply = self.reply()
         if "error" in reply:
             raise EvdError(reply["error"])
-        assert reply.get("id") == command["id"], "out of order: %r" % (reply,)
+        assert reply.get("id") == id, "out of order: %r" % (reply,)
         return reply["result"]
+
+    def call_fds(self, cmd, *fds, **members):
+        """As call, with descriptors passed along; "fds" says how many they are."""
+        self._id += 1
+        members.setdefault("fds", len(fds))
+        self.send_fds([command(cmd, id=self._id, **members)], fds)
+        return self._result(self._id)
 
     def fails(self, cmd, **members):
         """Send a command that must be refused; gives the EvdError."""
         try:
             result = self.call(cmd, **members)
+        except EvdError as error:
+            return error
+        raise AssertionError("%s was accepted: %r" % (cmd, result))
+
+    def fails_fds(self, cmd, *fds, **members):
+        """As fails, with descriptors passed along."""
+        try:
+            result = self.call_fds(cmd, *fds, **members)
         except EvdError as error:
             return error
         raise AssertionError("%s was accepted: %r" % (cmd, result))
@@ -327,6 +352,12 @@ class Client:
     def watch(self, type, watcher, **members):
         """Register a watcher; gives the result of the reply."""
         return self.call("watch", type=type, watcher=watcher, **members)
+
+    def watch_fd(self, watcher, fd, events="r", **members):
+        """Register an io watcher of a descriptor, which is passed."""
+        return self.call_fds(
+            "watch", fd, type="io", watcher=watcher, events=events, **members
+        )
 
     def poll(self):
         """The barrier: every event that was ready, and those kept before."""
