@@ -247,7 +247,8 @@ calendar_expand(struct text *text, char *fault)
 	if (word.len == 0 || word.p[0] != '@')
 		return 0;
 	for (size_t i = 0; i < SHORTCUTS && next_word(&rest).len == 0; i++)
-		if (text_is(word, shortcuts[i].name)) {
+		if (strlen(shortcuts[i].name) == word.len &&
+		    memcmp(shortcuts[i].name, word.p, word.len) == 0) {
 			*text = (struct text){ shortcuts[i].expression,
 				strlen(shortcuts[i].expression) };
 			return 0;

@@ -190,6 +190,7 @@ START_TEST(errors_point_at_the_field)
 		    "@weekly, @monthly, @yearly, @annually" },
 		{ "@daily *", "expected one of: @hourly" },
 		{ "@", "expected one of: @hourly" },
+		{ "@Daily", "expected one of: @hourly" },
 	};
 	char fault[CALENDAR_FAULT_SIZE];
 	struct calendar c;
