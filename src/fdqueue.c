@@ -2,6 +2,7 @@
 
 #include "fdqueue.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +13,8 @@
 
 enum fdqueue_state {
 	ENTRY_KEPT,
-	ENTRY_OVER_LIMIT, /* the account's */
-	ENTRY_OVER_TABLE, /* the process's: would leave no reserve */
-	ENTRY_LOST,	  /* the kernel dropped it, and all behind it */
+	ENTRY_REFUSED, /* over a limit: the queue's refusal */
+	ENTRY_LOST,    /* the kernel dropped it, and all behind it */
 };
 
 /* A descriptor, or how many in a row could not be kept. */
@@ -26,9 +26,9 @@ struct fdqueue_entry {
 };
 
 void
-fdqueue_init(struct fdqueue *q, struct account *account, int fd_limit)
+fdqueue_init(struct fdqueue *q, struct account *account)
 {
-	*q = (struct fdqueue){ .account = account, .fd_limit = fd_limit };
+	*q = (struct fdqueue){ .account = account };
 }
 
 void
@@ -131,11 +131,9 @@ static void
 fdqueue_receive_one(struct fdqueue *q, struct fdqueue_entry *entry)
 {
 	entry->state = ENTRY_KEPT;
-	if (entry->fd >= q->fd_limit)
-		entry->state = ENTRY_OVER_TABLE;
-	else if (account_charge(q->account, LIMIT_DESCRIPTORS, 1, &q->refusal) <
-	    0)
-		entry->state = ENTRY_OVER_LIMIT;
+	if (account_check_fd(q->account, entry->fd, &q->refusal) < 0 ||
+	    account_charge(q->account, LIMIT_DESCRIPTORS, 1, &q->refusal) < 0)
+		entry->state = ENTRY_REFUSED;
 	if (entry->state == ENTRY_KEPT) {
 		fdqueue_push(q, entry);
 		return;
@@ -170,6 +168,7 @@ fdqueue_receive(struct fdqueue *q, struct msghdr *msg, uint64_t begin,
 			    "is full");
 		entry.fd = -1;
 		entry.state = ENTRY_LOST;
+		account_check_fd(q->account, INT_MAX, &q->refusal);
 		fdqueue_push_missing(q, &entry);
 	}
 }
@@ -218,26 +217,12 @@ fdqueue_enter_line(struct fdqueue *q, uint64_t end, struct error *error)
 	    stale);
 }
 
-static int
-fdqueue_refuse(const struct fdqueue *q, enum fdqueue_state state,
-    struct error *error)
-{
-	if (state == ENTRY_OVER_LIMIT) {
-		*error = q->refusal;
-		return -1;
-	}
-	return error_set(error, ERROR_LIMIT_EXCEEDED,
-	    "too many descriptors: the daemon has no room for more than %d in "
-	    "all (its RLIMIT_NOFILE)",
-	    q->fd_limit);
-}
-
 /*
- * Takes the next one, or a -1 for one that is not there; notes why in refused
- * if it could not be kept.  Returns whether there was one.
+ * Takes the next one, or a -1 for one that is not there or could not be kept.
+ * Returns whether there was one.
  */
 static bool
-fdqueue_take_one(struct fdqueue *q, int *fd, enum fdqueue_state *refused)
+fdqueue_take_one(struct fdqueue *q, int *fd, bool *refused)
 {
 	struct fdqueue_entry *entry = fdqueue_visible(q, 0);
 
@@ -245,7 +230,7 @@ fdqueue_take_one(struct fdqueue *q, int *fd, enum fdqueue_state *refused)
 	if (entry == NULL)
 		return false;
 	if (entry->state != ENTRY_KEPT)
-		*refused = entry->state;
+		*refused = true;
 	if (entry->state == ENTRY_LOST) {
 		/*
 		 * It stands for all the rest of its read; if more came since,
@@ -264,17 +249,19 @@ fdqueue_take_one(struct fdqueue *q, int *fd, enum fdqueue_state *refused)
 int
 fdqueue_take(struct fdqueue *q, size_t n, int *fds, struct error *error)
 {
-	enum fdqueue_state refused = ENTRY_KEPT;
+	bool refused = false;
 	size_t there = 0;
 
 	for (size_t i = 0; i < n; i++)
 		there += fdqueue_take_one(q, &fds[i], &refused);
-	if (refused == ENTRY_KEPT && there == n)
+	if (!refused && there == n)
 		return 0;
 	for (size_t i = 0; i < n; i++)
 		fdqueue_close(q->account, fds[i]);
-	if (refused != ENTRY_KEPT)
-		return fdqueue_refuse(q, refused, error);
+	if (refused) {
+		*error = q->refusal;
+		return -1;
+	}
 	return error_set(error, ERROR_INVALID_ARGUMENT,
 	    "member \"fds\" is %zu, expected at most %zu, the descriptors that "
 	    "have come; they are closed",

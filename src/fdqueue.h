@@ -30,14 +30,13 @@
 
 struct fdqueue {
 	struct account *account; /* borrowed: what is queued is charged there */
-	int fd_limit; /* descriptors from this number on are not kept */
 	struct fdqueue_entry *entries;
 	size_t first, n, size;
 	uint64_t line_end;    /* of the line that was entered last */
-	struct error refusal; /* the account's, last */
+	struct error refusal; /* of what was not kept, last */
 };
 
-void fdqueue_init(struct fdqueue *, struct account *, int fd_limit);
+void fdqueue_init(struct fdqueue *, struct account *);
 /* Closes all that is queued. */
 void fdqueue_fini(struct fdqueue *);
 

@@ -16,11 +16,13 @@ import json
 import math
 import os
 import re
+import resource
 import select
 import shlex
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import termios
@@ -182,12 +184,16 @@ class Client:
     def __init__(self, path):
         self.events = collections.deque()
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(LIMIT)
         self._buffer = bytearray()
         self._scanned = 0
         self._id = 0
         try:
+            # With a time limit of Python's a full backlog is an error (EAGAIN);
+            # with one of the kernel's connect(2) waits for room.
+            limit = struct.pack("ll", int(LIMIT), 0)
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
             self.sock.connect(path)
+            self.sock.settimeout(LIMIT)
         except BaseException:
             self.sock.close()
             raise
@@ -417,18 +423,29 @@ class Daemon:
 
     args: more options for the daemon.
     env: more environment variables.
+    nofile: its RLIMIT_NOFILE, as (soft, hard).
+    uid: who runs it; only root can say.
     path: the socket; by default one in a new directory that is removed at the end.
 
     Leaving the context ends it by SIGTERM (if it still runs) and asserts that it
     exited with status 0 and reported no error of a sanitizer or of valgrind.
     """
 
-    def __init__(self, args=(), env=None, path=None):
+    def __init__(self, args=(), env=None, path=None, nofile=None, uid=None):
         self.directory = temporary_directory()
         self.path = path or os.path.join(self.directory, "socket")
         self.log = os.path.join(self.directory, "stderr")
         self._stderr = None
         self.process = None
+
+        def prepare():
+            if nofile:
+                resource.setrlimit(resource.RLIMIT_NOFILE, nofile)
+            if uid:
+                os.chown(self.directory, uid, uid)
+                os.setgid(uid)
+                os.setuid(uid)
+
         try:
             with open(self.log, "wb") as log:
                 self.process = subprocess.Popen(
@@ -436,6 +453,7 @@ class Daemon:
                     env=environment(env),
                     stdin=subprocess.DEVNULL,
                     stderr=log,
+                    preexec_fn=prepare if nofile or uid else None,
                 )
             self.pid = self.process.pid
             self._wait_ready(quiet="--log-level" in args)

@@ -139,7 +139,8 @@ io_open(struct io *io, struct error *error)
 		account_discharge(account, LIMIT_DESCRIPTORS, 1);
 		return -1;
 	}
-	if (io_check(io->fd, error) < 0) {
+	if (account_check_fd(account, io->fd, error) < 0 ||
+	    io_check(io->fd, error) < 0) {
 		io_close(io);
 		return -1;
 	}
