@@ -23,7 +23,10 @@
 static struct bench {
 	struct ev_loop *loop;
 	struct wallclock clock;
+	struct zones zones;
 	struct limits limits;
+	struct fdpoll fdpoll;
+	struct fdqueue fds; /* nobody passes any */
 	struct session_registry registry;
 	struct command_context context;
 	struct command_deferred *deferred;
@@ -53,12 +56,15 @@ bench_gather(struct command_context *context)
 static inline struct session *
 bench_new_session(uid_t uid)
 {
+	struct peer peer = { .uid = uid, .full = true };
 	struct session_config config = {
 		.registry = &bench.registry,
 		.loop = bench.loop,
 		.clock = &bench.clock,
+		.zones = &bench.zones,
 		.limits = &bench.limits,
-		.uid = uid,
+		.fdpoll = &bench.fdpoll,
+		.peer = &peer,
 		.on_work = bench_on_work,
 	};
 
@@ -82,18 +88,22 @@ bench_setup(void)
 	fakeclock_start(BENCH_MONOTONIC, BENCH_NOW);
 	bench = (struct bench){ .loop = ev_loop_new(EVFLAG_NOENV) };
 	wallclock_init(&bench.clock, bench.loop);
+	zones_init(&bench.zones);
+	ck_assert_int_eq(fdpoll_init(&bench.fdpoll, bench.loop), 0);
 	limits_init(&bench.limits);
 	session_registry_init(&bench.registry);
 	buffer_init(&bench.out, NULL);
 	bench.context = (struct command_context){
 		.loop = bench.loop,
 		.clock = &bench.clock,
+		.zones = &bench.zones,
 		.limits = &bench.limits,
 		.registry = &bench.registry,
 		.gather = bench_gather,
 	};
 	message_init(&bench.context.message);
 	bench.session = bench_new_session(BENCH_UID);
+	fdqueue_init(&bench.fds, &bench.session->account);
 }
 
 /* All that was taken is given back. */
@@ -101,6 +111,7 @@ static inline void
 bench_teardown(void)
 {
 	ev_verify(bench.loop);
+	fdqueue_fini(&bench.fds);
 	bench_free_session(bench.session);
 	ck_assert_uint_eq(bench.limits.accounts.count, 0);
 	ck_assert_uint_eq(bench.registry.table.count, 0);
@@ -112,6 +123,8 @@ bench_teardown(void)
 	session_registry_fini(&bench.registry);
 	limits_fini(&bench.limits);
 	buffer_fini(&bench.out);
+	fdpoll_fini(&bench.fdpoll);
+	zones_fini(&bench.zones);
 	wallclock_fini(&bench.clock);
 	ck_assert_uint_eq(ev_pending_count(bench.loop), 0);
 	ev_loop_destroy(bench.loop);
@@ -162,11 +175,16 @@ bench_take_text(void)
 static inline const char *
 bench_say_to(struct session *s, const char *text)
 {
+	struct line line;
+
 	free(bench.said);
 	bench.said = unit_json(text);
 	ck_assert_uint_eq(buffer_len(&bench.out), 0);
-	command_execute(&bench.context, s, &bench.deferred, bench.said,
-	    strlen(bench.said), ++bench.lines, &bench.out);
+	line = (struct line){ .p = bench.said,
+		.len = strlen(bench.said),
+		.number = ++bench.lines };
+	command_execute(&bench.context, s, &bench.deferred, &line, &bench.fds,
+	    &bench.out);
 	return bench_take_text();
 }
 
@@ -281,7 +299,9 @@ bench_watch_class(const struct watcher_class *class, const char *name,
 	char json[300];
 	struct name n = { .json = { json, 0 } };
 	struct error error;
+	int fd = -1;
 
+	options.fd = &fd;
 	n.json.len = (size_t)snprintf(json, sizeof(json), "\"%s\"", name);
 	options.start = true;
 	return session_watch(bench.session, class, &n, &options, &no_args,
