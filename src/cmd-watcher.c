@@ -4,6 +4,7 @@
 
 #include "command.h"
 #include "put.h"
+#include "schedule.h"
 
 /* The verbs that act on one watcher. */
 
@@ -224,7 +225,8 @@ command_reset_run(struct command_call *call)
 	if (w->class->reset == NULL)
 		return error_set(call->error, ERROR_INVALID_ARGUMENT,
 		    "member \"watcher\" names one of type \"%s\", which has no "
-		    "time to reset; expected a timer or a periodic",
+		    "time to reset; expected a timer, a periodic or a "
+		    "scheduler",
 		    w->class->name.p);
 	if (watcher_reset(w, &cleared, call->error) < 0)
 		return COMMAND_ERROR;
@@ -352,14 +354,34 @@ put_options(struct buffer *b, const struct watcher *w)
 		buffer_puts(b, ",\"end\":true");
 }
 
+struct get_args {
+	struct watcher_args base;
+	int64_t next;
+};
+
+enum { GET_WATCHER, GET_NEXT };
+
+static const struct param get_params[] = {
+	[GET_WATCHER] = WATCHER_PARAM(.required = true),
+	[GET_NEXT] = PARAM("next", PARAM_INTEGER, struct get_args, next,
+	    .min = 1, .max = SCHEDULE_NEXT_MAX),
+};
+
 static enum command_result
 command_get_run(struct command_call *call)
 {
+	const struct get_args *args = call->args;
+	bool next = args->base.given & PARAM_BIT(GET_NEXT);
 	struct watcher *w = call->watcher;
 	struct buffer *b = call->out;
 	struct slice name = watcher_name(w);
 	struct slice data = watcher_data(w);
 
+	if (next && w->class->put_next == NULL)
+		return error_set(call->error, ERROR_INVALID_ARGUMENT,
+		    "member \"next\" is %d, expected none: a %s has no times "
+		    "of the wall clock",
+		    (int)args->next, w->class->name.p);
 	watcher_catch_up(w);
 	put_member(b, "type");
 	put_string(b, w->class->name.p, w->class->name.len);
@@ -378,6 +400,8 @@ command_get_run(struct command_call *call)
 	}
 	if (w->class->put_state != NULL)
 		w->class->put_state(w, b);
+	if (next)
+		w->class->put_next(w, b, (int)args->next);
 	if (data.len > 0) {
 		put_key(b, "data");
 		buffer_append(b, data.p, data.len);
@@ -385,7 +409,7 @@ command_get_run(struct command_call *call)
 	return COMMAND_DONE;
 }
 
-WATCHER_COMMAND(get, watcher_params);
+WATCHER_COMMAND(get, get_params);
 
 /* --- feed, send --------------------------------------------------------- */
 

@@ -25,6 +25,7 @@ extern const struct command command_ack;
 extern const struct command command_now;
 extern const struct command command_update;
 extern const struct command command_poll;
+extern const struct command command_calendar;
 
 const struct command *const commands[] = {
 	&command_hello,
@@ -42,6 +43,7 @@ const struct command *const commands[] = {
 	&command_now,
 	&command_update,
 	&command_poll,
+	&command_calendar,
 	NULL,
 };
 

@@ -21,6 +21,7 @@
 struct command_context {
 	struct ev_loop *loop;
 	struct wallclock *clock;
+	struct zones *zones;
 	struct limits *limits;
 	struct session_registry *registry;
 	/* Makes all that is ready now fire. */

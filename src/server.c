@@ -62,6 +62,7 @@ struct server {
 	struct command_context context; /* first */
 	struct ev_loop *loop;
 	struct wallclock clock;
+	struct zones zones;
 	struct limits limits;
 	struct session_registry registry;
 	struct fdpoll hangups; /* of half-closed peers */
@@ -163,6 +164,7 @@ client_new(struct server *server, int fd)
 		.registry = &server->registry,
 		.loop = server->loop,
 		.clock = &server->clock,
+		.zones = &server->zones,
 		.limits = &server->limits,
 		.fdpoll = &server->fdpoll,
 		.on_work = client_on_work,
@@ -250,9 +252,12 @@ client_run_lines(struct client *c)
 static void
 client_read(struct client *c)
 {
-	if (client_takes_lines(c) && connection_fill(&c->connection))
+	if (client_takes_lines(c)) {
+		connection_fill(&c->connection);
 		/* What it asks for counts from now, not from when we woke. */
-		wallclock_update(&c->server->clock);
+		if (connection_has_line(&c->connection))
+			wallclock_update(&c->server->clock);
+	}
 	client_run_lines(c);
 	connection_rest(&c->connection);
 	if (c->session != NULL && c->deferred == NULL &&
@@ -691,10 +696,12 @@ server_new(const struct server_options *options)
 	TAILQ_INIT(&server->work);
 	TAILQ_INIT(&server->dying);
 	wallclock_init(&server->clock, server->loop);
+	zones_init(&server->zones);
 	session_registry_init(&server->registry);
 	server->context = (struct command_context){
 		.loop = server->loop,
 		.clock = &server->clock,
+		.zones = &server->zones,
 		.limits = &server->limits,
 		.registry = &server->registry,
 		.gather = server_gather,
@@ -730,6 +737,7 @@ server_free(struct server *server)
 	ev_signal_stop(server->loop, &server->sigterm);
 	ev_signal_stop(server->loop, &server->sigint);
 	wallclock_fini(&server->clock);
+	zones_fini(&server->zones);
 	fdpoll_fini(&server->fdpoll);
 	fdpoll_fini(&server->hangups);
 	ev_loop_destroy(server->loop);

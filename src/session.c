@@ -207,6 +207,7 @@ session_new(const struct session_config *config)
 	account_init(&s->account, config->limits, config->peer->uid);
 	s->host.loop = config->loop;
 	s->host.clock = config->clock;
+	s->host.zones = config->zones;
 	s->host.fdpoll = config->fdpoll;
 	s->host.account = &s->account;
 	s->host.peer = &s->peer;

@@ -72,6 +72,7 @@ struct session_config {
 	struct session_registry *registry;
 	struct ev_loop *loop;
 	struct wallclock *clock;
+	struct zones *zones;
 	struct limits *limits;
 	struct fdpoll *fdpoll;
 	const struct peer *peer; /* is copied */

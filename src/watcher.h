@@ -14,6 +14,7 @@
 #include "peer.h"
 #include "table.h"
 #include "wallclock.h"
+#include "zone.h"
 
 /*
  * What all watchers share, whatever their type.
@@ -35,6 +36,7 @@ struct watcher;
 struct watcher_host {
 	struct ev_loop *loop;
 	struct wallclock *clock;
+	struct zones *zones;
 	struct fdpoll *fdpoll; /* for clients' descriptors */
 	struct account *account;
 	const struct peer *peer;
@@ -97,6 +99,8 @@ struct watcher_class {
 	/* Members of the event's line, and of the reply to `get`. */
 	void (*put_event)(const struct watcher *, struct buffer *);
 	void (*put_state)(const struct watcher *, struct buffer *);
+	/* The `next` of `get`: so many times to come.  NULL: it has none. */
+	void (*put_next)(const struct watcher *, struct buffer *, int n);
 	/* The event was written or taken back: forget what it told. */
 	void (*forget)(struct watcher *);
 	/* Frees what the type's struct owns; the watcher is inactive. */

@@ -23,12 +23,13 @@
 static struct bench {
 	struct ev_loop *loop;
 	struct wallclock clock;
-	struct fdpoll fdpoll;
+	struct zones zones;
 	struct limits limits;
+	struct fdpoll fdpoll;
+	struct fdqueue fds; /* nobody passes any */
 	struct session_registry registry;
 	struct command_context context;
 	struct command_deferred *deferred;
-	struct fdqueue fds;
 	struct session *session;
 	struct buffer out;
 	char *said; /* the line that is executed, for its slices */
@@ -60,6 +61,7 @@ bench_new_session(uid_t uid)
 		.registry = &bench.registry,
 		.loop = bench.loop,
 		.clock = &bench.clock,
+		.zones = &bench.zones,
 		.limits = &bench.limits,
 		.fdpoll = &bench.fdpoll,
 		.peer = &peer,
@@ -86,6 +88,7 @@ bench_setup(void)
 	fakeclock_start(BENCH_MONOTONIC, BENCH_NOW);
 	bench = (struct bench){ .loop = ev_loop_new(EVFLAG_NOENV) };
 	wallclock_init(&bench.clock, bench.loop);
+	zones_init(&bench.zones);
 	ck_assert_int_eq(fdpoll_init(&bench.fdpoll, bench.loop), 0);
 	limits_init(&bench.limits);
 	session_registry_init(&bench.registry);
@@ -93,6 +96,7 @@ bench_setup(void)
 	bench.context = (struct command_context){
 		.loop = bench.loop,
 		.clock = &bench.clock,
+		.zones = &bench.zones,
 		.limits = &bench.limits,
 		.registry = &bench.registry,
 		.gather = bench_gather,
@@ -119,8 +123,9 @@ bench_teardown(void)
 	session_registry_fini(&bench.registry);
 	limits_fini(&bench.limits);
 	buffer_fini(&bench.out);
-	wallclock_fini(&bench.clock);
 	fdpoll_fini(&bench.fdpoll);
+	zones_fini(&bench.zones);
+	wallclock_fini(&bench.clock);
 	ck_assert_uint_eq(ev_pending_count(bench.loop), 0);
 	ev_loop_destroy(bench.loop);
 	fakeclock.on = false;
@@ -170,13 +175,14 @@ bench_take_text(void)
 static inline const char *
 bench_say_to(struct session *s, const char *text)
 {
-	struct line line = { .number = ++bench.lines };
+	struct line line;
 
 	free(bench.said);
 	bench.said = unit_json(text);
-	line.p = bench.said;
-	line.len = strlen(bench.said);
 	ck_assert_uint_eq(buffer_len(&bench.out), 0);
+	line = (struct line){ .p = bench.said,
+		.len = strlen(bench.said),
+		.number = ++bench.lines };
 	command_execute(&bench.context, s, &bench.deferred, &line, &bench.fds,
 	    &bench.out);
 	return bench_take_text();
@@ -293,11 +299,11 @@ bench_watch_class(const struct watcher_class *class, const char *name,
 	char json[300];
 	struct name n = { .json = { json, 0 } };
 	struct error error;
-	int none = -1;
+	int fd = -1;
 
+	options.fd = &fd;
 	n.json.len = (size_t)snprintf(json, sizeof(json), "\"%s\"", name);
 	options.start = true;
-	options.fd = &none;
 	return session_watch(bench.session, class, &n, &options, &no_args,
 	    &error);
 }

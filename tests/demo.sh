@@ -128,6 +128,14 @@ show_session second <<-'END'
 END
 expect second '"event":"periodic","watcher":"second".*"at":' '"event":"bye"'
 
+say 'A scheduler: a calendar as cron has it. "* * * * * *" is each second.'
+show_session cron <<-'END'
+	{"cmd":"calendar","calendar":"0 9 * * MON-FRI","timezone":"Europe/Berlin","next":2}
+	{"cmd":"watch","type":"scheduler","watcher":"cron","calendar":"* * * * * *","end":true}
+END
+expect cron '"result":{"next":\[' '"event":"scheduler","watcher":"cron".*"at":' \
+	'"event":"bye"'
+
 say 'An async: one program waits, as the session "kitchen", ...'
 start_session bell >"$dir/bell.out" <<-'END' &
 	{"cmd":"hello","session":"kitchen"}

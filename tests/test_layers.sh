@@ -5,18 +5,20 @@
 cd "$EVD_SRCDIR" || exit 1
 
 layers='
-log memory buffer put hash table paths process
+log memory buffer put hash table paths process civil zone calendar
 :jansson.h
-socket message param event account fdqueue peer
+socket message param event account fdqueue peer schedule
 :ev.h
 fdpoll wallclock
 watcher
-watchers/async watchers/io watchers/periodic watchers/timer
+recur
+watchers/async watchers/io watchers/periodic watchers/scheduler
+watchers/timer
 watchers/classes
 session
 connection
 command
-cmd-session cmd-watcher
+cmd-calendar cmd-session cmd-watcher
 ensure
 server
 main

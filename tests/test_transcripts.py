@@ -174,6 +174,11 @@ def is_next_time(found, shown, player):
     return decimals(6).match(found) and float(found) > player.started - WALL_CLOCK_SLACK
 
 
+def are_next_times(found, shown, player):
+    times = found[1:-1].split(",")
+    return found[0] == "[" and all(is_next_time(t, shown, player) for t in times)
+
+
 def is_remaining(found, shown, player):
     return decimals(9).match(found) and (
         abs(float(found) - float(shown)) < REMAINING_SLACK
@@ -205,6 +210,7 @@ RULES = {
     "backend": is_of_one_kind,
     "libev": is_of_one_kind,
     "monotonic": is_monotonic,
+    "next": are_next_times,
     "now": is_wall_clock,
     "pid": is_pid,
     "remaining": is_remaining,
@@ -719,7 +725,7 @@ def test_transcripts_use_every_member_of_every_command():
                 assert (verb, member) in used, "no transcript has it"
     for member in ("id", "reply"):
         assert any((verb, member) in used for verb, _ in used)
-    for kind in ("io", "timer", "periodic"):
+    for kind in ("io", "timer", "periodic", "scheduler"):
         for member in SCHEMA["$defs"]["members-" + kind]["properties"]:
             for verb in ("watch", "set"):
                 assert (verb, member) in used, "no transcript has it"
