@@ -36,13 +36,14 @@ enum fuzz_action {
 	FUZZ_FILL = 0x0e,  /* 30,000 spaces */
 	FUZZ_CLOCK = 0x0f, /* the wall clock is set */
 	FUZZ_EXIT = 0x10,  /* the daemon is told to end */
+	FUZZ_AGAIN = 0x11, /* the same write, up to 300 times */
 };
 
 static inline int
 fuzz_is_action(unsigned char c)
 {
 	return (c >= FUZZ_CUT && c <= FUZZ_OTHER) ||
-	    (c >= FUZZ_FILL && c <= FUZZ_EXIT);
+	    (c >= FUZZ_FILL && c <= FUZZ_AGAIN);
 }
 
 #endif
