@@ -38,13 +38,14 @@ enum fuzz_action {
 	FUZZ_EXIT = 0x10,    /* the daemon is told to end */
 	FUZZ_FD = 0x11,	     /* what follows brings one along: of a pipe */
 	FUZZ_FD_NULL = 0x12, /* the same: of /dev/null */
+	FUZZ_AGAIN = 0x13,   /* the same write, up to 300 times */
 };
 
 static inline int
 fuzz_is_action(unsigned char c)
 {
 	return (c >= FUZZ_CUT && c <= FUZZ_OTHER) ||
-	    (c >= FUZZ_FILL && c <= FUZZ_FD_NULL);
+	    (c >= FUZZ_FILL && c <= FUZZ_AGAIN);
 }
 
 #endif
