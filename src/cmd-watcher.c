@@ -323,19 +323,6 @@ const struct command command_set = {
 
 /* --- get ---------------------------------------------------------------- */
 
-static void
-put_options(struct buffer *b, const struct watcher *w)
-{
-	if (w->hold)
-		buffer_puts(b, ",\"hold\":true");
-	if (w->once)
-		buffer_puts(b, ",\"once\":true");
-	if (w->release)
-		buffer_puts(b, ",\"release\":true");
-	if (w->end)
-		buffer_puts(b, ",\"end\":true");
-}
-
 static enum command_result
 command_get_run(struct command_call *call)
 {
@@ -349,23 +336,7 @@ command_get_run(struct command_call *call)
 	put_string(b, w->class->name.p, w->class->name.len);
 	put_key(b, "watcher");
 	buffer_append(b, name.p, name.len);
-	buffer_puts(b, ",\"active\":");
-	buffer_append(b, w->active ? "true" : "false", w->active ? 4 : 5);
-	put_key(b, "priority");
-	put_i64(b, w->priority);
-	put_options(b, w);
-	if (w->pending) {
-		put_key(b, "pending");
-		buffer_puts(b, "{\"revents\":");
-		put_i64(b, w->revents);
-		put_key(b, "overrun");
-		put_u64(b, w->overrun);
-		buffer_putc(b, '}');
-	}
-	if (watcher_is_held(w)) {
-		put_key(b, "held");
-		put_u64(b, w->seq);
-	}
+	put_watcher_state(b, w);
 	if (w->class->put_state != NULL)
 		w->class->put_state(w, b);
 	if (data.len > 0) {

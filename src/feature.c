@@ -9,6 +9,8 @@
 const char *const feature_names[FEATURES] = {
 	[FEATURE_INOTIFY] = "inotify",
 	[FEATURE_FINE_MTIME] = "fine-mtime",
+	[FEATURE_PIDFD_INFO] = "pidfd-info",
+	[FEATURE_PIDFD_GROUP] = "pidfd-group",
 };
 
 /* The first kernels to have them; 0.0: all that evd runs on. */
@@ -16,6 +18,8 @@ static const struct {
 	int major, minor;
 } feature_kernels[FEATURES] = {
 	[FEATURE_FINE_MTIME] = { 6, 13 },
+	[FEATURE_PIDFD_INFO] = { 6, 15 },
+	[FEATURE_PIDFD_GROUP] = { 6, 9 },
 };
 
 static bool feature_disabled[FEATURES];

@@ -28,6 +28,8 @@ enum {
 	OPTION_LOG_LEVEL,
 	OPTION_EXIT_IDLE,
 	OPTION_DISABLE_FEATURE,
+	OPTION_NO_PATHS,
+	OPTION_NO_SPAWN,
 	OPTION_ENSURE,
 	OPTION_VERSION,
 	OPTION_HELP,
@@ -56,6 +58,10 @@ static const struct {
 	    "error, warning, notice, info or debug (default: notice)" },
 	{ "exit-idle", "SECONDS", OPTION_EXIT_IDLE,
 	    "end when there was no client for that long (default: never)" },
+	{ "no-paths", NULL, OPTION_NO_PATHS,
+	    "refuse to open and to watch paths, for everybody" },
+	{ "no-spawn", NULL, OPTION_NO_SPAWN,
+	    "refuse to start programs, for everybody" },
 	{ "disable-feature", "NAME", OPTION_DISABLE_FEATURE,
 	    "do without something that the kernel has, as if it were older "
 	    "(for tests; may be given again)" },
@@ -212,6 +218,12 @@ main_take_option(struct main_options *options, int option)
 	case OPTION_EXIT_IDLE:
 		server->exit_idle = main_parse_seconds("exit-idle", optarg);
 		options->exit_idle_given = true;
+		return;
+	case OPTION_NO_PATHS:
+		server->no_paths = true;
+		return;
+	case OPTION_NO_SPAWN:
+		server->no_spawn = true;
 		return;
 	case OPTION_DISABLE_FEATURE:
 		main_disable_feature(optarg);

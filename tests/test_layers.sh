@@ -5,18 +5,19 @@
 cd "$EVD_SRCDIR" || exit 1
 
 layers='
-log memory buffer put hash table paths process feature
+log memory buffer put hash table paths process feature signame
 :jansson.h
-socket message param event account fdqueue peer
+socket peer message param event stats account fdqueue
 :ev.h
-fdpoll wallclock
+fdpoll wallclock pidpoll children signals
 watcher
-watchers/async watchers/io watchers/periodic watchers/timer
+watchers/async watchers/child watchers/io watchers/periodic watchers/signal
+watchers/timer
 watchers/classes
 session
 connection
 command
-cmd-session cmd-watcher
+cmd-process cmd-session cmd-stats cmd-watcher
 ensure
 server
 main

@@ -4,18 +4,28 @@
 
 #include <string.h>
 
+#include "stats.h"
+
 extern const struct watcher_class async_class;
+extern const struct watcher_class child_class;
 extern const struct watcher_class io_class;
 extern const struct watcher_class periodic_class;
+extern const struct watcher_class signal_class;
 extern const struct watcher_class timer_class;
 
 const struct watcher_class *const watcher_classes[] = {
 	&io_class,
 	&timer_class,
 	&periodic_class,
+	&signal_class,
+	&child_class,
 	&async_class,
 	NULL,
 };
+
+_Static_assert(sizeof(watcher_classes) / sizeof(watcher_classes[0]) <=
+	STATS_TYPES_MAX,
+    "a counter for each");
 
 const struct watcher_class *
 watcher_class_find(struct slice name)
@@ -28,4 +38,14 @@ watcher_class_find(struct slice name)
 			return class;
 	}
 	return NULL;
+}
+
+size_t
+watcher_class_index(const struct watcher_class *class)
+{
+	size_t i = 0;
+
+	while (watcher_classes[i] != class)
+		i++;
+	return i;
 }
