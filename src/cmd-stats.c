@@ -114,7 +114,7 @@ list_put_session(const struct command_call *call, const struct session *s)
 	put_key(b, "held");
 	put_u64(b, s->n_held);
 	put_key(b, "unsent");
-	put_u64(b, context->unsent(s));
+	put_u64(b, s == call->session ? call->mark : context->unsent(s));
 }
 
 static bool

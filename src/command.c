@@ -437,6 +437,7 @@ command_execute(struct command_context *context, struct session *session,
 		.context = context,
 		.session = session,
 		.out = out,
+		.mark = mark,
 		.error = &error,
 		.deferred = deferred,
 	};

@@ -56,6 +56,7 @@ struct command_call {
 	int *fds;
 	size_t n_fds;
 	struct buffer *out;
+	size_t mark; /* in out, before the reply */
 	struct error *error;
 	struct command_deferred **deferred; /* set by COMMAND_LATER */
 };
