@@ -15,8 +15,6 @@
 
 /* The verbs that act on processes and signals. */
 
-#define N_PARAMS(params) (sizeof(params) / sizeof((params)[0]))
-
 /* Watchers that one iteration tells of a fed signal. */
 #define FEED_CHUNK 1000
 

@@ -12,9 +12,7 @@
 
 /* The verbs that act on the session. */
 
-#define N_PARAMS(params) (sizeof(params) / sizeof((params)[0]))
-
-/* Held watchers that one iteration frees: the loop is everybody's. */
+/* Held watchers that are freed in one go: the loop is everybody's. */
 #define ACK_CHUNK 1000
 
 /* --- hello -------------------------------------------------------------- */

@@ -9,8 +9,6 @@
 
 /* The verbs that look at the daemon and its sessions. */
 
-#define N_PARAMS(params) (sizeof(params) / sizeof((params)[0]))
-
 /* --- list ----------------------------------------------------------------- */
 
 #define LIST_MAX 1000

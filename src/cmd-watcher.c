@@ -7,8 +7,6 @@
 
 /* The verbs that act on one watcher. */
 
-#define N_PARAMS(params) (sizeof(params) / sizeof((params)[0]))
-
 /*
  * The member `fds` of a verb that a watcher may take a descriptor with.  None
  * takes more than one; what is passed besides is closed.
@@ -38,18 +36,10 @@ static const struct param watcher_params[] = {
 	WATCHER_PARAM(.required = true),
 };
 
-/* What a verb took back, where it took something. */
-static void
 put_cleared(struct buffer *b, const struct cleared *cleared)
 {
-	if (!cleared->pending)
-		return;
-	put_member(b, "cleared");
-	buffer_puts(b, "{\"revents\":");
-	put_i64(b, cleared->revents);
-	put_key(b, "overrun");
-	put_u64(b, cleared->overrun);
-	buffer_putc(b, '}');
+	if (cleared->pending)
+		put_pending(b, "cleared", cleared->revents, cleared->overrun);
 }
 
 /* --- watch -------------------------------------------------------------- */
@@ -66,6 +56,8 @@ struct watch_args {
 	bool end;
 	int64_t fds;
 };
+
+_Static_assert(sizeof(struct watch_args) <= COMMAND_ARGS_MAX, "room");
 
 enum {
 	WATCH_WATCHER,
@@ -286,7 +278,14 @@ set_type(const struct command_call *call, struct cleared *cleared)
 		return 0;
 	if (watcher_set(w, call->type_args, cleared, call->error) < 0)
 		return -1;
-	return watcher_give(w, fd, call->error);
+	if (*fd < 0)
+		return 0;
+	if (watcher_give(w, fd, call->error) < 0)
+		return -1;
+	/* Another descriptor is something else to watch. */
+	if (!cleared->pending)
+		watcher_stop(w, cleared);
+	return 0;
 }
 
 static enum command_result
@@ -295,17 +294,20 @@ command_set_run(struct command_call *call)
 	const struct set_args *args = call->args;
 	struct watcher *w = call->watcher;
 	struct cleared cleared = { 0 };
+	size_t old = watcher_data(w).len, new = old;
 
-	/* First all that can be refused; data not given is of length 0. */
+	if (args->base.given & PARAM_BIT(SET_DATA))
+		new = args->data.len;
+	/* First all that can be refused. */
 	if (set_check(call) < 0 ||
-	    session_charge_data(call->session, args->data, call->error) < 0)
+	    session_charge_data(call->session, old, new, call->error) < 0)
 		return COMMAND_ERROR;
 	if (set_type(call, &cleared) < 0) {
-		session_discharge_data(call->session, args->data);
+		session_charge_data(call->session, new, old, call->error);
 		return COMMAND_ERROR;
 	}
 	if (args->base.given & PARAM_BIT(SET_DATA))
-		session_set_data(call->session, w, args->data);
+		watcher_set_data(w, args->data);
 	if (args->base.given & PARAM_BIT(SET_PRIORITY))
 		w->priority = args->priority;
 	put_cleared(call->out, &cleared);

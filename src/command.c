@@ -71,16 +71,13 @@ const struct param command_common_params[] = {
 	[COMMON_ID] = PARAM("id", PARAM_JSON, struct common_args, id),
 	[COMMON_REPLY] = PARAM("reply", PARAM_BOOL, struct common_args, reply),
 };
-const size_t command_n_common_params = sizeof(command_common_params) /
-    sizeof(command_common_params[0]);
+const size_t command_n_common_params = N_PARAMS(command_common_params);
 
-/* Room for the args of any verb; checked where they are filled. */
-#define ARGS_MAX  1024
 #define CMD_SHOWN 64 /* bytes of an unreadable verb in its error */
 
 union command_args {
 	struct watcher_args watcher;
-	char bytes[ARGS_MAX];
+	char bytes[COMMAND_ARGS_MAX];
 };
 
 union type_args {
@@ -154,11 +151,8 @@ command_unknown(struct slice cmd, struct error *error)
 {
 	char found[EXCERPT_SIZE], known[256] = "";
 
-	for (size_t i = 0; commands[i] != NULL; i++) {
-		if (i > 0)
-			strcat(known, ", ");
-		strcat(known, commands[i]->name.p);
-	}
+	for (size_t i = 0; commands[i] != NULL; i++)
+		param_list_name(known, sizeof(known), commands[i]->name.p);
 	return error_set(error, ERROR_UNKNOWN_COMMAND,
 	    "member \"cmd\" is \"%s\", expected one of: %s",
 	    message_excerpt(found, cmd), known);
@@ -178,9 +172,7 @@ command_find(const struct message *m, struct error *error)
 		return NULL;
 	}
 	for (size_t i = 0; commands[i] != NULL; i++)
-		if (commands[i]->name.len == cmd->string.len &&
-		    memcmp(commands[i]->name.p, cmd->string.p,
-			cmd->string.len) == 0)
+		if (slice_equal(commands[i]->name, cmd->string))
 			return commands[i];
 	command_unknown(cmd->string, error);
 	return NULL;
@@ -191,11 +183,9 @@ command_type_unknown(const struct member *type, struct error *error)
 {
 	char found[EXCERPT_SIZE], known[256] = "";
 
-	for (size_t i = 0; watcher_classes[i] != NULL; i++) {
-		if (i > 0)
-			strcat(known, ", ");
-		strcat(known, watcher_classes[i]->name.p);
-	}
+	for (size_t i = 0; watcher_classes[i] != NULL; i++)
+		param_list_name(known, sizeof(known),
+		    watcher_classes[i]->name.p);
 	return error_set(error, ERROR_INVALID_ARGUMENT,
 	    "member \"type\" is %s, expected one of: %s",
 	    type == NULL ? "missing" : message_excerpt(found, type->raw),
@@ -317,6 +307,17 @@ put_options(struct buffer *b, const struct watcher *w)
 }
 
 void
+put_pending(struct buffer *b, const char *key, int revents, uint64_t overrun)
+{
+	put_member(b, key);
+	buffer_puts(b, "{\"revents\":");
+	put_i64(b, revents);
+	put_key(b, "overrun");
+	put_u64(b, overrun);
+	buffer_putc(b, '}');
+}
+
+void
 put_watcher_state(struct buffer *b, const struct watcher *w)
 {
 	buffer_puts(b, ",\"active\":");
@@ -324,14 +325,8 @@ put_watcher_state(struct buffer *b, const struct watcher *w)
 	put_key(b, "priority");
 	put_i64(b, w->priority);
 	put_options(b, w);
-	if (w->pending) {
-		put_key(b, "pending");
-		buffer_puts(b, "{\"revents\":");
-		put_i64(b, w->revents);
-		put_key(b, "overrun");
-		put_u64(b, watcher_overrun(w));
-		buffer_putc(b, '}');
-	}
+	if (w->pending)
+		put_pending(b, "pending", w->revents, watcher_overrun(w));
 	if (watcher_is_held(w)) {
 		put_key(b, "held");
 		put_u64(b, w->seq);

@@ -84,6 +84,9 @@ struct command {
 	enum command_result (*run)(struct command_call *);
 };
 
+/* Room for the args of any verb. */
+#define COMMAND_ARGS_MAX 1024
+
 struct watcher_args {
 	uint32_t given;
 	struct name watcher;
@@ -92,6 +95,9 @@ struct watcher_args {
 #define WATCHER_PARAM(...) \
 	PARAM("watcher", PARAM_NAME, struct watcher_args, watcher, __VA_ARGS__)
 
+/* What an event that is pending, or was taken back, says so far. */
+void put_pending(struct buffer *, const char *key, int revents,
+    uint64_t overrun);
 /* Of a watcher of any type: active, priority, options, pending, held. */
 void put_watcher_state(struct buffer *, const struct watcher *);
 

@@ -37,12 +37,14 @@ connection_on_writable(struct ev_loop *loop, struct ev_io *writer, int revents)
 	c->on_ready(c);
 }
 
-/* The peer can't take anything any more; what it sent is still to be read. */
+/*
+ * The peer can't take anything any more; what it sent is still to be read.
+ * What is in out goes with the next flush: somebody may be writing there.
+ */
 static void
 connection_set_gone(struct connection *c)
 {
 	c->gone = true;
-	buffer_clear(&c->out);
 	ev_io_stop(c->loop, &c->writer);
 	fdpoll_del(c->hangups, &c->hangup);
 }
@@ -254,16 +256,17 @@ connection_rest(struct connection *c)
 }
 
 void
-connection_discard_input(struct connection *c)
+connection_discard(int fd, struct buffer_pool *pool)
 {
-	char *junk;
+	struct buffer junk;
+	char *bytes;
 
-	buffer_clear(&c->in);
-	junk = buffer_reserve(&c->in, LINE_SIZE_MAX);
+	buffer_init(&junk, pool);
+	bytes = buffer_reserve(&junk, LINE_SIZE_MAX);
 	for (int i = 0; i < DISCARD_ROUNDS_MAX; i++)
-		if (recv(c->fd, junk, LINE_SIZE_MAX, MSG_DONTWAIT) <= 0)
+		if (recv(fd, bytes, LINE_SIZE_MAX, MSG_DONTWAIT) <= 0)
 			break;
-	buffer_clear(&c->in);
+	buffer_fini(&junk);
 }
 
 /* --- output ------------------------------------------------------------- */
@@ -288,6 +291,7 @@ connection_flush(struct connection *c)
 	} else if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS &&
 	    errno != ENOMEM) {
 		connection_set_gone(c);
+		buffer_clear(&c->out);
 		return;
 	}
 	if (buffer_len(&c->out) > 0)

@@ -42,7 +42,6 @@ struct connection {
 	bool eof;	   /* of the input */
 	bool gone; /* the peer takes nothing any more: output is dropped */
 	void (*on_ready)(struct connection *);
-	void *owner;
 };
 
 enum line_state {
@@ -75,7 +74,7 @@ void connection_flush(struct connection *);
  * has sent, because closing with data unread makes an error of the peer's
  * end of file.
  */
-void connection_discard_input(struct connection *);
+void connection_discard(int fd, struct buffer_pool *);
 
 /* Between calls: no large block is kept for a few bytes. */
 void connection_rest(struct connection *);

@@ -64,8 +64,11 @@ ensure_hello(int fd, const char *path)
 {
 	static const char hello[] = "{\"cmd\":\"hello\"}\n";
 	static const char reply[] = "{\"result\":{\"protocol\":";
+	/* It answers, though it has no room for one more at the moment. */
+	static const char full[] = "{\"event\":\"bye\",\"reason";
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
 	char answer[sizeof(reply) - 1];
+	_Static_assert(sizeof(full) == sizeof(reply), "either is read");
 	size_t have = 0;
 	ssize_t n;
 
@@ -82,7 +85,8 @@ ensure_hello(int fd, const char *path)
 			return ANSWER_NOBODY;
 		have += n;
 	}
-	if (memcmp(answer, reply, sizeof(answer)) == 0)
+	if (memcmp(answer, reply, sizeof(answer)) == 0 ||
+	    memcmp(answer, full, sizeof(answer)) == 0)
 		return ANSWER_YES;
 	log_error("%s: what listens there does not answer as evd does", path);
 	return ANSWER_FAULT;
@@ -106,6 +110,9 @@ ensure_ask(const char *path)
 	if (ensure_peer_is_ours(fd, path))
 		answer = ensure_hello(fd, path);
 	close(fd);
+	/* One that is just ending has answered, but nobody else can connect. */
+	if (answer == ANSWER_YES && access(path, F_OK) < 0)
+		return ANSWER_NOBODY;
 	return answer;
 }
 
@@ -181,8 +188,17 @@ ensure_lock(const char *path)
 	char *directory = paths_directory(path);
 	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd < 0 || flock(fd, LOCK_EX) < 0)
+	int err;
+
+	do {
+		err = fd < 0 ? -1 : flock(fd, LOCK_EX);
+	} while (fd >= 0 && err < 0 && errno == EINTR);
+	if (err < 0) {
 		log_error("%s: %s", directory, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		fd = -1;
+	}
 	free(directory);
 	return fd;
 }

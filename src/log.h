@@ -9,7 +9,7 @@
  * reads standard error, each line starts with the priority in the form that
  * it understands ("<5>"); elsewhere with the level's name.
  *
- * Logging never blocks the daemon: a line that a pipe has no room for is
+ * Standard error never blocks the daemon: a line that a pipe has no room for is
  * dropped, and the number of lines dropped is said once there is room again.
  */
 enum log_level {

@@ -279,14 +279,20 @@ main_parse_options(struct main_options *options, int argc, char **argv)
 
 /* --- running -------------------------------------------------------------- */
 
-/* A daemon is not ended by a signal that means nothing to it. */
+/*
+ * A daemon is not ended by a signal that means nothing to it, and is by one
+ * that its parent had blocked: libev leaves those as they are.
+ */
 static void
-main_ignore_signals(void)
+main_set_signals(void)
 {
 	static const int standard[] = { SIGHUP, SIGPIPE, SIGALRM, SIGUSR1,
 		SIGUSR2, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT, SIGXCPU,
 		SIGXFSZ };
+	sigset_t none;
 
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	for (size_t i = 0; i < sizeof(standard) / sizeof(standard[0]); i++)
 		signal(standard[i], SIG_IGN);
 	for (int i = SIGRTMIN; i <= SIGRTMAX; i++)
@@ -299,7 +305,7 @@ main_serve(void *arg, void (*ready)(void))
 	const struct server_options *options = arg;
 	struct server *server;
 
-	main_ignore_signals();
+	main_set_signals();
 	server = server_new(options);
 	if (server == NULL)
 		exit(1);
@@ -325,17 +331,16 @@ main(int argc, char **argv)
 	struct main_options options = {
 		.server = { .mode = 0600, .exit_idle = -1 },
 	};
-	char *own = NULL;
+	char *own;
 	int status;
 
 	memory_init();
 	main_parse_options(&options, argc, argv);
-	if (options.server.path == NULL) {
-		own = paths_own_socket();
-		if (own == NULL)
-			return 1;
-		options.server.path = own;
-	}
+	own = options.server.path == NULL ? paths_own_socket() :
+					    paths_absolute(options.server.path);
+	if (own == NULL)
+		return 1;
+	options.server.path = own;
 	if (!options.ensure)
 		main_serve(&options.server, NULL);
 	status = main_ensure(&options);

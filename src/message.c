@@ -16,7 +16,6 @@
 #define MEMBERS_KEEP 256
 /* The scanner leaves longer lists, and so the search for duplicates, alone. */
 #define SCAN_MEMBERS_MAX 24
-#define EXCERPT_MAX	 64
 
 const char *const error_names[ERROR_CODES] = {
 	[ERROR_PARSE] = "parse-error",
@@ -142,9 +141,10 @@ scan_string(const char *p, const char *end, struct slice *s)
 	const char *start = ++p;
 
 	while (p < end && *p != '"') {
-		if (*p < 0x20 || *p == 0x7f || *p == '\\')
+		unsigned char c = *p++;
+
+		if (c < 0x20 || c >= 0x7f || c == '\\')
 			return NULL;
-		p++;
 	}
 	if (p == end)
 		return NULL;
@@ -239,8 +239,7 @@ static bool
 scan_is_duplicate(const struct message *m, struct slice name)
 {
 	for (size_t i = 0; i < m->n; i++)
-		if (m->members[i].name.len == name.len &&
-		    memcmp(m->members[i].name.p, name.p, name.len) == 0)
+		if (slice_equal(m->members[i].name, name))
 			return true;
 	return false;
 }
@@ -373,10 +372,15 @@ message_load(struct message *m, const char *line, size_t len,
 	message_reset(m);
 	m->tree = json_loadb(line, len,
 	    JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &fault);
-	if (m->tree == NULL)
+	if (m->tree == NULL) {
+		/* jansson shows what is near, which need not be UTF-8. */
+		for (char *p = fault.text; *p != '\0'; p++)
+			if ((unsigned char)*p >= 0x7f)
+				*p = '?';
 		return error_set(error, ERROR_PARSE,
-		    "not JSON: %.200s, at byte %d; expected one JSON object a line",
+		    "not JSON: %s, at byte %d; expected one JSON object a line",
 		    fault.text, fault.position);
+	}
 	if (!json_is_object((json_t *)m->tree)) {
 		char found[EXCERPT_SIZE];
 
@@ -503,7 +507,7 @@ message_reply_error(struct buffer *b, struct slice id,
 	put_string(b, error->message, strlen(error->message));
 	put_key(b, "line");
 	put_u64(b, line);
-	if (cmd.len > 0) {
+	if (cmd.p != NULL) {
 		put_key(b, "cmd");
 		put_string(b, cmd.p, cmd.len);
 	}

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "buffer.h"
 
@@ -74,6 +75,12 @@ struct line {
 
 bool slice_is(struct slice, const char *);
 
+static inline bool
+slice_equal(struct slice a, struct slice b)
+{
+	return a.len == b.len && memcmp(a.p, b.p, a.len) == 0;
+}
+
 enum member_kind {
 	MEMBER_NULL,
 	MEMBER_FALSE,
@@ -136,7 +143,8 @@ bool message_each(const struct member *,
  * What was found, for an error message: the value's text, at most 64 bytes
  * of it, cut between characters.  Returns out, which holds EXCERPT_SIZE.
  */
-#define EXCERPT_SIZE 72
+#define EXCERPT_MAX  64
+#define EXCERPT_SIZE (EXCERPT_MAX + sizeof("..."))
 const char *message_excerpt(char *out, struct slice);
 
 /*
@@ -147,7 +155,7 @@ const char *message_excerpt(char *out, struct slice);
 void message_reply_begin(struct buffer *, struct slice id);
 void message_reply_end(struct buffer *);
 
-/* cmd is a decoded string, watcher JSON text; of length 0 if not known. */
+/* cmd is a decoded string, watcher JSON text; NULL if not known. */
 void message_reply_error(struct buffer *, struct slice id, const struct error *,
     uint64_t line, struct slice cmd, struct slice watcher);
 

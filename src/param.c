@@ -61,7 +61,7 @@ param_wrong(const struct param *param, const struct member *member,
 {
 	char found[EXCERPT_SIZE], expected[96], size[40] = "";
 
-	if (member->raw.len > EXCERPT_SIZE)
+	if (member->raw.len > EXCERPT_MAX)
 		snprintf(size, sizeof(size), " (%zu bytes)", member->raw.len);
 	return error_set(error, ERROR_INVALID_ARGUMENT,
 	    "member \"%s\" is %s%s, expected %s", param->name.p,
@@ -79,17 +79,24 @@ param_missing(const struct param *param, struct error *error)
 	    param_expected(param, expected, sizeof(expected)));
 }
 
+void
+param_list_name(char *list, size_t size, const char *name)
+{
+	size_t len = strlen(list);
+
+	snprintf(list + len, size - len, "%s%s", len == 0 ? "" : ", ", name);
+}
+
 static int
 param_unknown(const struct member *member, const struct param_set *sets,
     size_t n_sets, struct error *error)
 {
 	char found[EXCERPT_SIZE], known[320] = "";
-	size_t at = 0;
 
 	for (size_t s = 0; s < n_sets; s++)
-		for (size_t i = 0; i < sets[s].n && at < sizeof(known); i++)
-			at += snprintf(known + at, sizeof(known) - at, "%s%s",
-			    at == 0 ? "" : ", ", sets[s].params[i].name.p);
+		for (size_t i = 0; i < sets[s].n; i++)
+			param_list_name(known, sizeof(known),
+			    sets[s].params[i].name.p);
 	return error_set(error, ERROR_INVALID_ARGUMENT,
 	    "member \"%s\" is unknown, expected of: %s",
 	    message_excerpt(found, member->name), known);
@@ -279,8 +286,7 @@ static const struct param *
 param_find(const struct param_set *set, struct slice name)
 {
 	for (size_t i = 0; i < set->n; i++)
-		if (set->params[i].name.len == name.len &&
-		    memcmp(set->params[i].name.p, name.p, name.len) == 0)
+		if (slice_equal(set->params[i].name, name))
 			return &set->params[i];
 	return NULL;
 }

@@ -62,6 +62,8 @@ struct param {
 		.offset = offsetof(type, field), __VA_ARGS__ \
 	}
 
+#define N_PARAMS(params) (sizeof(params) / sizeof((params)[0]))
+
 /*
  * A table and the struct that it fills.  The struct's first member is a
  * uint32_t in which bit i is set if the i-th member of the table was there;
@@ -81,5 +83,8 @@ int param_parse(const struct message *, const struct param_set *, size_t n_sets,
 
 /* Reads one watcher's name.  Returns 0, or -1 with the error. */
 int param_parse_name(const struct member *, struct name *, struct error *);
+
+/* Adds to a list of names for an error message, as far as there is room. */
+void param_list_name(char *list, size_t size, const char *name);
 
 #endif

@@ -56,6 +56,23 @@ paths_own_socket(void)
 }
 
 char *
+paths_absolute(const char *path)
+{
+	char *directory, *absolute = NULL;
+
+	if (path[0] == '/')
+		return memory_strdup(path);
+	directory = getcwd(NULL, 0);
+	if (directory == NULL)
+		log_error("%s: the working directory: %s", path,
+		    strerror(errno));
+	else if (asprintf(&absolute, "%s/%s", directory, path) < 0)
+		fatal("out of memory");
+	free(directory);
+	return absolute;
+}
+
+char *
 paths_directory(const char *path)
 {
 	char *directory = memory_strdup(path);

@@ -9,6 +9,9 @@
  */
 char *paths_own_socket(void);
 
+/* The same path from the root, as a daemon changes directory.  free() it. */
+char *paths_absolute(const char *path);
+
 /* The directory that a path is in, itself or ".".  free() it. */
 char *paths_directory(const char *path);
 

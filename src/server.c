@@ -46,10 +46,12 @@
 struct client {
 	struct connection connection; /* first */
 	struct server *server;
+	struct account account;	 /* where it is charged as a session */
 	struct session *session; /* NULL: evd has said bye and closes */
 	struct command_deferred *deferred;
 	TAILQ_ENTRY(client) entry;
 	TAILQ_ENTRY(client) work;
+	size_t logged;	     /* bytes that are unsent and in the log */
 	bool has_work;	     /* is in the list of those to serve */
 	unsigned int served; /* the iteration in which it was, last */
 };
@@ -147,8 +149,13 @@ client_free(struct client *c)
 		TAILQ_REMOVE(&server->work, c, work);
 	TAILQ_REMOVE(&server->clients, c, entry);
 	connection_fini(&c->connection);
+	account_fini(&c->account);
 	free(c);
-	if (--server->n_clients == 0 && !server->exiting && !server->retired)
+	if (--server->n_clients > 0)
+		return;
+	if (server->retired)
+		log_notice("ending: the last client has gone");
+	else if (!server->exiting)
 		server_start_idle_timer(server);
 }
 
@@ -183,8 +190,8 @@ client_new(struct server *server, int fd)
 	ev_timer_stop(server->loop, &server->idle_timer);
 
 	config.peer = &c->connection.peer;
-	c->session = session_new(&config, &error);
-	if (c->session == NULL) {
+	account_init(&c->account, &server->limits, config.peer->uid);
+	if (account_charge(&c->account, LIMIT_SESSIONS, 1, &error) < 0) {
 		log_notice("refused pid %d of uid %u: %s",
 		    (int)c->connection.peer.pid,
 		    (unsigned)c->connection.peer.uid, error.message);
@@ -193,6 +200,7 @@ client_new(struct server *server, int fd)
 		client_wake(c);
 		return;
 	}
+	c->session = session_new(&config);
 	fdqueue_init(&c->connection.fds, &c->session->account,
 	    server->fd_limit);
 	log_debug("%s: connected, pid %d, uid %u", c->session->name,
@@ -214,7 +222,7 @@ client_execute(struct client *c, const struct line *line)
 {
 	char shown[256];
 
-	log_debug("%s: < %s", c->session->name,
+	log_debug("pid %d: < %s", (int)c->connection.peer.pid,
 	    log_escape(shown, sizeof(shown), line->p, line->len));
 	command_execute(&c->server->context, c->session, &c->deferred, line,
 	    &c->connection.fds, &c->connection.out);
@@ -272,6 +280,25 @@ client_resume(struct client *c)
 		    &c->connection.out);
 }
 
+/* At debug level, each line before it is sent. */
+static void
+client_log_output(struct client *c)
+{
+	const struct buffer *out = &c->connection.out;
+	const char *p, *end, *lf;
+	char shown[256];
+
+	if (!log_wants(LEVEL_DEBUG) || buffer_len(out) <= c->logged)
+		return;
+	p = buffer_data(out) + c->logged;
+	end = buffer_data(out) + buffer_len(out);
+	for (; p < end; p = lf + 1) {
+		lf = memchr(p, '\n', end - p);
+		log_debug("pid %d: > %s", (int)c->connection.peer.pid,
+		    log_escape(shown, sizeof(shown), p, lf - p));
+	}
+}
+
 static void
 client_write(struct client *c)
 {
@@ -289,7 +316,9 @@ client_write(struct client *c)
 		else if (c->server->exiting && !session_has_ready(s))
 			client_bye(c, "exit");
 	}
+	client_log_output(c);
 	connection_flush(&c->connection);
+	c->logged = buffer_len(out);
 }
 
 /* Nothing is left to be done for it. */
@@ -318,7 +347,7 @@ client_is_busy(struct client *c)
 		return false;
 	if (client_takes_lines(c) &&
 	    (connection_has_line(connection) ||
-		(connection->readable && !connection->eof)))
+		(connection->eof ? !s->input_ended : connection->readable)))
 		return true;
 	if (s->input_ended && !TAILQ_EMPTY(&s->held))
 		return true;
@@ -330,12 +359,14 @@ client_is_busy(struct client *c)
 static void
 client_serve(struct client *c)
 {
-	c->served = ev_iteration(c->server->loop);
+	struct server *server = c->server;
+
+	c->served = ev_iteration(server->loop);
 	client_read(c);
 	client_write(c);
 	if (client_is_done(c)) {
 		if (!c->connection.gone)
-			connection_discard_input(&c->connection);
+			connection_discard(c->connection.fd, &server->pool);
 		client_free(c);
 	} else if (client_is_busy(c)) {
 		client_wake(c);
@@ -452,6 +483,7 @@ server_refuse(struct server *server)
 		send(fd, buffer_data(&out), buffer_len(&out),
 		    MSG_NOSIGNAL | MSG_DONTWAIT);
 		buffer_fini(&out);
+		connection_discard(fd, &server->pool);
 		close(fd);
 	}
 	server->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -68,12 +68,13 @@ session_find(struct session_registry *registry, uid_t uid, struct slice name,
 {
 	struct session_key key = { uid, name };
 	struct session *s = session_lookup(registry, &key);
+	char found[EXCERPT_SIZE];
 
 	if (s == NULL)
 		error_set(error, ERROR_NO_SUCH_SESSION,
-		    "member \"session\" is \"%.*s\", expected the name of a "
+		    "member \"session\" is \"%s\", expected the name of a "
 		    "session of uid %ju",
-		    (int)name.len, name.p, (uintmax_t)uid);
+		    message_excerpt(found, name), (uintmax_t)uid);
 	return s;
 }
 
@@ -152,17 +153,18 @@ int
 session_rename(struct session *s, struct slice name, struct error *error)
 {
 	struct session_key key = { account_uid(&s->account), name };
+	char found[EXCERPT_SIZE];
 
 	if (s->name[0] != '#')
 		return error_set(error, ERROR_SESSION_EXISTS,
-		    "member \"session\" is \"%.*s\", but this session is named "
-		    "\"%s\" already; expected one name a session",
-		    (int)name.len, name.p, s->name);
+		    "member \"session\" is \"%s\", but this session is named "
+		    "\"%.64s\" already; expected one name a session",
+		    message_excerpt(found, name), s->name);
 	if (session_lookup(s->registry, &key) != NULL)
 		return error_set(error, ERROR_SESSION_EXISTS,
-		    "member \"session\" is \"%.*s\", which another session of "
+		    "member \"session\" is \"%s\", which another session of "
 		    "uid %ju has; expected a free name",
-		    (int)name.len, name.p, (uintmax_t)key.uid);
+		    message_excerpt(found, name), (uintmax_t)key.uid);
 	if (account_charge(&s->account, LIMIT_BYTES, name.len, error) < 0)
 		return -1;
 	table_remove(&s->registry->table, &s->node);
@@ -261,17 +263,12 @@ session_ack_watcher(struct session *s, struct watcher *w)
 /* --- life --------------------------------------------------------------- */
 
 struct session *
-session_new(const struct session_config *config, struct error *error)
+session_new(const struct session_config *config)
 {
 	struct session *s = memory_zalloc(sizeof(*s));
 	char name[24];
 
 	account_init(&s->account, config->limits, config->peer->uid);
-	if (account_charge(&s->account, LIMIT_SESSIONS, 1, error) < 0) {
-		account_fini(&s->account);
-		free(s);
-		return NULL;
-	}
 	s->host.loop = config->loop;
 	s->host.clock = config->clock;
 	s->host.fdpoll = config->fdpoll;
@@ -310,7 +307,6 @@ session_end(struct session *s)
 	s->ended = true;
 	table_remove(&s->registry->table, &s->node);
 	registry_remove_slot(s->registry, s);
-	account_discharge(&s->account, LIMIT_SESSIONS, 1);
 }
 
 static void
@@ -353,11 +349,8 @@ session_free_some(struct session *s, size_t *budget)
 static bool
 session_match_watcher(const struct table_node *node, const void *key)
 {
-	struct slice name = watcher_name((const struct watcher *)node);
-	const struct name *k = key;
-
-	return name.len == k->json.len &&
-	    memcmp(name.p, k->json.p, name.len) == 0;
+	return slice_equal(watcher_name((const struct watcher *)node),
+	    ((const struct name *)key)->json);
 }
 
 static struct watcher *
@@ -451,22 +444,14 @@ session_unwatch(struct session *s, struct watcher *w, struct cleared *cleared)
 }
 
 int
-session_charge_data(struct session *s, struct slice data, struct error *error)
+session_charge_data(struct session *s, size_t from, size_t to,
+    struct error *error)
 {
-	return account_charge(&s->account, LIMIT_BYTES, data.len, error);
-}
-
-void
-session_discharge_data(struct session *s, struct slice data)
-{
-	account_discharge(&s->account, LIMIT_BYTES, data.len);
-}
-
-void
-session_set_data(struct session *s, struct watcher *w, struct slice data)
-{
-	session_discharge_data(s, watcher_data(w));
-	watcher_set_data(w, data);
+	if (to > from)
+		return account_charge(&s->account, LIMIT_BYTES, to - from,
+		    error);
+	account_discharge(&s->account, LIMIT_BYTES, from - to);
+	return 0;
 }
 
 /* --- the end of the input ------------------------------------------------ */
@@ -598,14 +583,16 @@ session_last_batch(const struct session *s)
 bool
 session_batch_is_written(const struct session *s, uint64_t number)
 {
+	if (s->batches > number)
+		return true;
 	if (s->sets[s->batch].n > 0)
 		return false;
-	return s->batches >= number || s->sets[1 - s->batch].n == 0;
+	return s->batches == number || s->sets[1 - s->batch].n == 0;
 }
 
 bool
 session_is_over(const struct session *s)
 {
 	return s->input_ended && TAILQ_EMPTY(&s->held) &&
-	    !session_has_ready(s) && (int64_t)s->host.n_active + s->refs <= 0;
+	    !session_has_ready(s) && s->host.n_active == 0;
 }

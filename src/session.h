@@ -67,7 +67,6 @@ struct session {
 	int batch;	  /* which set is being written */
 	uint64_t batches; /* begun */
 	uint64_t seq;	  /* of the last event written */
-	int64_t refs;	  /* what ref and unref added */
 
 	bool hold_all;	  /* watchers hold unless they say not */
 	bool input_ended; /* no ack can come: nothing is held any more */
@@ -96,8 +95,7 @@ struct session_config {
 	void *owner;
 };
 
-/* NULL with the error if the uid has too many. */
-struct session *session_new(const struct session_config *, struct error *);
+struct session *session_new(const struct session_config *);
 
 /* The name is free again, and nothing fires any more. */
 void session_end(struct session *);
@@ -145,11 +143,13 @@ struct watcher *session_find_watcher(const struct session *,
 /* The same, for the member of that name. */
 struct watcher *session_find_watcher_as(const struct session *,
     const char *member, const struct name *, struct error *);
-/* Charges for data to come; 0, or -1 with the error. */
-int session_charge_data(struct session *, struct slice, struct error *);
-void session_discharge_data(struct session *, struct slice);
-/* Sets data that was charged. */
-void session_set_data(struct session *, struct watcher *, struct slice);
+/*
+ * Changes what is charged for a watcher's data from one size to another.
+ * Returns 0, or -1 with the error and nothing changed; to a smaller size never
+ * fails.
+ */
+int session_charge_data(struct session *, size_t from, size_t to,
+    struct error *);
 
 /*
  * Frees held watchers whose event had a seq up to the one given, at most max
@@ -176,7 +176,7 @@ bool session_batch_is_written(const struct session *, uint64_t);
 
 /*
  * The input has ended, and nothing is left that could ever be written: as
- * ev_run() returns when no referenced watcher is active.
+ * ev_run() returns when no watcher is active.
  */
 bool session_is_over(const struct session *);
 

@@ -16,7 +16,8 @@
 #include "log.h"
 #include "memory.h"
 
-#define SOCKET_BACKLOG 4096
+#define SOCKET_BACKLOG	 4096
+#define SOCKET_CONNECT_S 10
 
 static int
 socket_address(struct sockaddr_un *address, const char *path)
@@ -31,6 +32,7 @@ socket_address(struct sockaddr_un *address, const char *path)
 int
 socket_connect(const char *path)
 {
+	struct timeval timeout = { .tv_sec = SOCKET_CONNECT_S };
 	struct sockaddr_un address;
 	int err = socket_address(&address, path);
 	int fd;
@@ -40,6 +42,8 @@ socket_connect(const char *path)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
+	/* A stopped daemon's backlog fills, and then connect(2) waits. */
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
 		err = -errno;
 		close(fd);
@@ -139,8 +143,9 @@ socket_clear_path(const char *path)
 		return -1;
 	}
 	fd = socket_connect(path);
-	if (fd >= 0) {
-		close(fd);
+	if (fd >= 0 || fd == -EAGAIN) {
+		if (fd >= 0)
+			close(fd);
 		log_error("%s: another program listens there", path);
 		return -1;
 	}

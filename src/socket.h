@@ -33,7 +33,10 @@ void socket_retire(struct socket_listener *);
 /* Retires it where that was not done, and closes it. */
 void socket_close(struct socket_listener *);
 
-/* Returns a connected descriptor, which blocks, or a negative errno. */
+/*
+ * Returns a connected descriptor, which blocks, or a negative errno; -EAGAIN
+ * if a listener has not had room for it within 10 s.
+ */
 int socket_connect(const char *path);
 
 #endif

@@ -148,6 +148,7 @@ watcher_take_back(struct watcher *w, struct cleared *cleared)
 	if (!watcher_is_held(w))
 		w->host->dequeue(w);
 	watcher_forget(w);
+	w->spent = false;
 }
 
 static void
@@ -187,7 +188,8 @@ watcher_set(struct watcher *w, const void *args, struct cleared *cleared,
 	}
 	if (given != 0 && w->class->set(w, args, false, error) < 0)
 		return -1;
-	if (!w->active) {
+	/* Something else is watched: what was seen before is not of it. */
+	if (given & ~w->class->live) {
 		watcher_take_back(w, cleared);
 		watcher_end_hold(w);
 	}

@@ -2,8 +2,6 @@
 
 #include "watchers/classes.h"
 
-#include <string.h>
-
 #include "stats.h"
 
 extern const struct watcher_class async_class;
@@ -30,13 +28,9 @@ _Static_assert(sizeof(watcher_classes) / sizeof(watcher_classes[0]) <=
 const struct watcher_class *
 watcher_class_find(struct slice name)
 {
-	for (size_t i = 0; watcher_classes[i] != NULL; i++) {
-		const struct watcher_class *class = watcher_classes[i];
-
-		if (class->name.len == name.len &&
-		    memcmp(class->name.p, name.p, name.len) == 0)
-			return class;
-	}
+	for (size_t i = 0; watcher_classes[i] != NULL; i++)
+		if (slice_equal(watcher_classes[i]->name, name))
+			return watcher_classes[i];
 	return NULL;
 }
 

@@ -211,7 +211,9 @@ io_start(struct watcher *w, struct error *error)
 		return 0;
 	}
 	io_close(io);
-	return error_set_system(error, -err, "the descriptor can't be polled");
+	/* EINVAL: the kernel bounds the ways by which a file wakes epolls. */
+	return error_set_system(error, -err, "the descriptor can't be polled%s",
+	    err == -EINVAL ? " by more than 500 watchers" : "");
 }
 
 static void
@@ -359,7 +361,7 @@ const struct watcher_class io_class = {
 	.revents = EV_READ | EV_WRITE,
 	.size = sizeof(struct io),
 	.params = io_params,
-	.n_params = sizeof(io_params) / sizeof(io_params[0]),
+	.n_params = N_PARAMS(io_params),
 	.level = true,
 	.set = io_set,
 	.give = io_give,

@@ -32,6 +32,8 @@ struct periodic_args {
 	bool jumps;
 };
 
+_Static_assert(sizeof(struct periodic_args) <= WATCHER_ARGS_MAX, "room");
+
 static const struct param periodic_params[] = {
 	[PERIODIC_OFFSET] = PARAM("offset", PARAM_SECONDS, struct periodic_args,
 	    offset, .min = -SECONDS_MAX, .max = SECONDS_MAX),
@@ -93,8 +95,14 @@ periodic_count(struct periodic *p, double time)
 {
 	double slot;
 
-	if (p->interval == 0 || p->next > time)
+	if (p->next > time)
 		return;
+	/* `interval` was set to 0 meanwhile: that slot is the last. */
+	if (p->interval == 0) {
+		p->base.overrun++;
+		watcher_halt(&p->base);
+		return;
+	}
 	slot = periodic_slot_after(p, time);
 	p->base.overrun += (uint64_t)fmax(slot - p->slot, 1);
 	periodic_advance(p, time);
@@ -252,7 +260,7 @@ const struct watcher_class periodic_class = {
 	.revents = EV_PERIODIC,
 	.size = sizeof(struct periodic),
 	.params = periodic_params,
-	.n_params = sizeof(periodic_params) / sizeof(periodic_params[0]),
+	.n_params = N_PARAMS(periodic_params),
 	.live = PARAM_BIT(PERIODIC_OFFSET) | PARAM_BIT(PERIODIC_INTERVAL),
 	.set = periodic_set,
 	.start = periodic_start,

@@ -16,10 +16,12 @@ struct timer {
 	struct ev_timer timer; /* active unless an event is pending */
 	double repeat;	       /* seconds; 0: one-shot */
 	/*
-	 * Active: the next tick, by CLOCK_MONOTONIC.  Inactive: what remains,
-	 * in seconds, or if absolute the time of the first tick.
+	 * Active: a tick, by CLOCK_MONOTONIC, and how many periods the next
+	 * one is behind it; adding them up one by one would drift.  Inactive:
+	 * what remains, in seconds, or if absolute the time of the first tick.
 	 */
-	double next;
+	double start;
+	double periods;
 	bool absolute;
 };
 
@@ -29,6 +31,8 @@ struct timer_args {
 	uint32_t given;
 	double after, at, repeat;
 };
+
+_Static_assert(sizeof(struct timer_args) <= WATCHER_ARGS_MAX, "room");
 
 static const struct param timer_params[] = {
 	[TIMER_AFTER] = PARAM("after", PARAM_SECONDS, struct timer_args, after,
@@ -45,10 +49,23 @@ timer_now(const struct timer *t)
 	return wallclock_monotonic(t->base.host->clock);
 }
 
+static double
+timer_next(const struct timer *t)
+{
+	return t->start + t->periods * t->repeat;
+}
+
+static void
+timer_set_next(struct timer *t, double next)
+{
+	t->start = next;
+	t->periods = 0;
+}
+
 static void
 timer_arm(struct timer *t)
 {
-	ev_timer_set(&t->timer, t->next - timer_now(t), 0);
+	ev_timer_set(&t->timer, timer_next(t) - timer_now(t), 0);
 	ev_timer_start(t->base.host->loop, &t->timer);
 }
 
@@ -58,13 +75,13 @@ timer_disarm(struct timer *t)
 	ev_timer_stop(t->base.host->loop, &t->timer);
 }
 
-/* The tick at t->next has come. */
+/* The next tick has come. */
 static void
 timer_fire(struct timer *t)
 {
 	timer_disarm(t);
 	if (t->repeat > 0)
-		t->next += t->repeat;
+		t->periods++;
 	else
 		watcher_halt(&t->base);
 	watcher_fired(&t->base);
@@ -77,7 +94,7 @@ timer_on_time(struct ev_loop *loop, struct ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
-	if (t->next > timer_now(t)) /* by a rounding */
+	if (timer_next(t) > timer_now(t)) /* by a rounding */
 		timer_arm(t);
 	else
 		timer_fire(t);
@@ -103,11 +120,13 @@ timer_set(struct watcher *w, const void *values, bool fresh,
 		t->timer.data = t;
 	}
 	if (after || at) {
-		t->next = after ? args->after : args->at;
+		timer_set_next(t, after ? args->after : args->at);
 		t->absolute = at;
 	}
-	if (args->given & PARAM_BIT(TIMER_REPEAT))
+	if (args->given & PARAM_BIT(TIMER_REPEAT)) {
+		timer_set_next(t, timer_next(t));
 		t->repeat = args->repeat;
+	}
 	return 0;
 }
 
@@ -118,7 +137,7 @@ timer_start(struct watcher *w, struct error *error)
 
 	(void)error;
 	if (!t->absolute)
-		t->next += timer_now(t);
+		timer_set_next(t, timer_now(t) + timer_next(t));
 	t->absolute = false;
 	timer_arm(t);
 	return 0;
@@ -131,7 +150,7 @@ timer_stop(struct watcher *w)
 	struct timer *t = (struct timer *)w;
 
 	timer_disarm(t);
-	t->next = fmax(t->next - timer_now(t), 0);
+	timer_set_next(t, fmax(timer_next(t) - timer_now(t), 0));
 }
 
 /* libev's ev_timer_again. */
@@ -146,10 +165,26 @@ timer_reset(struct watcher *w, struct error *error)
 		return 0;
 	}
 	timer_disarm(t);
-	t->next = t->repeat;
+	timer_set_next(t, t->repeat);
 	t->absolute = false;
 	return w->active ? timer_start(w, error) :
 			   watcher_start(w, &none, error);
+}
+
+/* Pending: it has ticked at next, and each `repeat` since. */
+static void
+timer_count(struct timer *t, double now)
+{
+	double ticks = 1;
+
+	if (t->repeat > 0)
+		ticks += floor((now - timer_next(t)) / t->repeat);
+	ticks = fmin(ticks, INTEGER_MAX);
+	t->base.overrun += (uint64_t)ticks;
+	t->periods += ticks;
+	/* `repeat` was set to 0 meanwhile: that tick was the last. */
+	if (t->repeat == 0)
+		watcher_halt(&t->base);
 }
 
 static void
@@ -157,19 +192,11 @@ timer_catch_up(struct watcher *w)
 {
 	struct timer *t = (struct timer *)w;
 	double now = timer_now(t);
-	double ticks;
 
-	if (t->next > now)
-		return;
-	if (ev_is_active(&t->timer)) {
+	if (timer_next(t) <= now && ev_is_active(&t->timer))
 		timer_fire(t);
-		if (!w->active || t->next > now)
-			return;
-	}
-	/* Pending: it has ticked at next, and each `repeat` since. */
-	ticks = fmin(floor((now - t->next) / t->repeat) + 1, INTEGER_MAX);
-	w->overrun += (uint64_t)ticks;
-	t->next += ticks * t->repeat;
+	if (w->active && timer_next(t) <= now)
+		timer_count(t, now);
 }
 
 static void
@@ -188,7 +215,7 @@ timer_put_state(const struct watcher *w, struct buffer *b)
 	double now = w->active || t->absolute ? timer_now(t) : 0;
 
 	put_key(b, "remaining");
-	put_time_ns(b, t->next - now);
+	put_time_ns(b, timer_next(t) - now);
 	put_key(b, "repeat");
 	put_double(b, t->repeat);
 }
@@ -198,7 +225,7 @@ const struct watcher_class timer_class = {
 	.revents = EV_TIMER,
 	.size = sizeof(struct timer),
 	.params = timer_params,
-	.n_params = sizeof(timer_params) / sizeof(timer_params[0]),
+	.n_params = N_PARAMS(timer_params),
 	.live = PARAM_BIT(TIMER_REPEAT),
 	.set = timer_set,
 	.start = timer_start,

@@ -1,0 +1,522 @@
+"""The harness of all tests of the running daemon: a Daemon and its Clients.
+
+Standard library only. The environment says what is tested:
+
+    EVD             the daemon's path (default: evd beside the working directory)
+    EVD_WRAPPER     a command put before the daemon, such as "valgrind -q"
+
+Nothing here waits for a while and hopes: every wait is for a condition, and fails
+after LIMIT seconds, which is only ever reached where something is broken.
+"""
+
+import array
+import collections
+import fcntl
+import json
+import math
+import os
+import re
+import select
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import termios
+import time
+
+LIMIT = 60.0
+EVD = os.path.abspath(os.environ.get("EVD", "evd"))
+WRAPPER = shlex.split(os.environ.get("EVD_WRAPPER", ""))
+
+TIMER = 0x100
+PERIODIC = 0x200
+ASYNC = 0x80000
+
+REPORT = re.compile(
+    r"(Address|Leak|Memory|Thread|UndefinedBehavior)Sanitizer"
+    r"|runtime error:"
+    r"|ERROR SUMMARY: [1-9]"
+    r"|(definitely|indirectly|possibly) lost:? (in loss record|[1-9])"
+    r"|== (Invalid|Conditional jump|Use of uninit|Syscall param)"
+)
+
+
+class EvdError(Exception):
+    """An error reply, with its members as attributes (None where absent)."""
+
+    def __init__(self, error):
+        super().__init__("%s: %s" % (error["code"], error["message"]))
+        self.error = error
+        self.code = error["code"]
+        self.message = error["message"]
+        self.line = error.get("line")
+        self.cmd = error.get("cmd")
+        self.watcher = error.get("watcher")
+
+
+class Closed(EOFError):
+    """The daemon closed the connection where a line was expected."""
+
+
+def wait_until(predicate, what):
+    """Call predicate until it gives something true, and return that.
+
+    what says in words what is waited for; it is the message after LIMIT seconds.
+    """
+    deadline = time.monotonic() + LIMIT
+    while True:
+        value = predicate()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError("not so after %d s: %s" % (LIMIT, what))
+        time.sleep(0.005)
+
+
+def scaled(number, slow):
+    """number, or slow where the daemon runs under a wrapper that slows it down."""
+    return slow if WRAPPER else number
+
+
+def command(cmd, **members):
+    """A command as a dict, for Client.send and Client.calls."""
+    return {"cmd": cmd, **members}
+
+
+def encode(line):
+    """The bytes of one line: a dict as compact JSON; str and bytes as they are."""
+    if isinstance(line, dict):
+        line = json.dumps(line, separators=(",", ":"), ensure_ascii=False)
+    if isinstance(line, str):
+        line = line.encode("utf-8")
+    return line + b"\n"
+
+
+def count(events):
+    """How many firings events stand for: each one, and what was merged into it.
+
+    Takes events as well as the "cleared" members of replies.
+    """
+    return sum(1 + event.get("overrun", 0) for event in events)
+
+
+def due(elapsed, period):
+    """The counts of ticks that may be due elapsed seconds after the first one.
+
+    A set of one number, or of two where a tick is due so close to the end that
+    rounding decides.
+    """
+    ticks = elapsed / period
+    return {max(0, math.floor(ticks + edge) + 1) for edge in (-0.001, 0.001)}
+
+
+def _object(pairs):
+    members = dict(pairs)
+    assert len(members) == len(pairs), "a member twice: %r" % (pairs,)
+    return members
+
+
+def decode(line):
+    """The object of one line from the daemon; strict about UTF-8 and duplicates."""
+    message = json.loads(line.decode("utf-8"), object_pairs_hook=_object)
+    assert isinstance(message, dict), "not an object: %r" % (line,)
+    return message
+
+
+def environment(extra=None):
+    """A clean environment for the daemon: nothing of the caller's own evd or unit."""
+    env = dict(os.environ)
+    for name in (
+        "EVD_SOCKET",
+        "EVD_AUTOSTART",
+        "NOTIFY_SOCKET",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "WATCHDOG_USEC",
+        "JOURNAL_STREAM",
+    ):
+        env.pop(name, None)
+    env.update(extra or {})
+    return env
+
+
+def run(*args, env=None, **options):
+    """Run the daemon's program to its end; gives a CompletedProcess with text."""
+    # Files, not pipes: valgrind keeps copies of them open in what is started.
+    with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+        process = subprocess.run(
+            [*WRAPPER, EVD, *args],
+            env=environment(env),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            timeout=LIMIT,
+            **options,
+        )
+        for name, file in (("stdout", stdout), ("stderr", stderr)):
+            file.seek(0)
+            setattr(process, name, file.read())
+    return process
+
+
+def temporary_directory():
+    """A new private directory whose path leaves room for a socket's name in it."""
+    base = tempfile.gettempdir()
+    return tempfile.mkdtemp(prefix="evd-", dir=base if len(base) < 60 else "/tmp")
+
+
+class Client:
+    """One connection to a daemon.
+
+    path: the daemon's socket.
+
+    Events met while a reply was waited for are kept in .events, in order. What send
+    and raw cannot write at once is written while reading, so that no pipeline is too
+    long; a test that must not read uses .sock.
+    """
+
+    def __init__(self, path):
+        self.events = collections.deque()
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(LIMIT)
+        self._buffer = bytearray()
+        self._scanned = 0
+        self._id = 0
+        try:
+            self.sock.connect(path)
+        except BaseException:
+            self.sock.close()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    # Writing
+
+    def raw(self, data):
+        """Write bytes as they are."""
+        view = memoryview(data)
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN | select.POLLOUT)
+        while view:
+            ready = poll.poll(LIMIT * 1000)
+            assert ready, "the daemon neither reads nor writes"
+            if ready[0][1] & (select.POLLOUT | select.POLLERR | select.POLLHUP):
+                view = view[self.sock.send(view, socket.MSG_DONTWAIT) :]
+            elif not self.fill():
+                raise Closed("while writing; what came: %r" % bytes(self._buffer))
+
+    def send(self, *lines):
+        """Write lines in one go: each a dict, or a str or bytes without its LF."""
+        self.raw(b"".join(map(encode, lines)))
+
+    def shutdown(self):
+        """Half-close: the end of this client's input."""
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def close(self):
+        self.sock.close()
+
+    # Reading
+
+    def fill(self, size=1 << 18):
+        """Read at most size bytes ahead; False at the end."""
+        try:
+            data = self.sock.recv(size)
+        except socket.timeout:
+            raise AssertionError("no line from the daemon in %d s" % LIMIT) from None
+        except ConnectionResetError:
+            return False
+        self._buffer += data
+        return bool(data)
+
+    def unread(self):
+        """How many bytes the kernel holds for this client."""
+        number = array.array("i", [0])
+        fcntl.ioctl(self.sock, termios.FIONREAD, number)
+        return number[0]
+
+    def line(self):
+        """The next line as bytes, without its LF; Closed at the end."""
+        while True:
+            end = self._buffer.find(b"\n", self._scanned)
+            if end >= 0:
+                break
+            self._scanned = len(self._buffer)
+            if not self.fill():
+                raise Closed("what came last: %r" % bytes(self._buffer))
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        self._scanned = 0
+        return line
+
+    def recv(self):
+        """The next line as a dict."""
+        return decode(self.line())
+
+    def event(self):
+        """The next event; a reply in its place is a failure."""
+        if self.events:
+            return self.events.popleft()
+        message = self.recv()
+        assert "event" in message, "a reply in place of an event: %r" % (message,)
+        return message
+
+    def reply(self):
+        """The next reply, result or error; events before it go to .events."""
+        while True:
+            message = self.recv()
+            if "event" not in message:
+                return message
+            self.events.append(message)
+
+    def replies(self, count):
+        """The next count replies."""
+        return [self.reply() for _ in range(count)]
+
+    def eof(self):
+        """Assert that the daemon closes, and says nothing more before."""
+        while self.fill():
+            pass
+        assert not self.events, "unread events: %r" % list(self.events)
+        assert not self._buffer, "more came: %r" % bytes(self._buffer[:2000])
+
+    def rest(self):
+        """All that comes until the daemon closes, as a list of dicts."""
+        lines = list(self.events)
+        self.events.clear()
+        while True:
+            try:
+                lines.append(self.recv())
+            except Closed:
+                assert not self._buffer, "cut: %r" % bytes(self._buffer[-2000:])
+                return lines
+
+    # Commands
+
+    def call(self, cmd, **members):
+        """Send a command with a fresh id and return its result; raises EvdError."""
+        self._id += 1
+        command = {"cmd": cmd, "id": self._id}
+        command.update(members)
+        self.send(command)
+        reply = self.reply()
+        if "error" in reply:
+            raise EvdError(reply["error"])
+        assert reply.get("id") == command["id"], "out of order: %r" % (reply,)
+        return reply["result"]
+
+    def fails(self, cmd, **members):
+        """Send a command that must be refused; gives the EvdError."""
+        try:
+            result = self.call(cmd, **members)
+        except EvdError as error:
+            return error
+        raise AssertionError("%s was accepted: %r" % (cmd, result))
+
+    def calls(self, commands):
+        """Send many commands in one go; gives their replies, in order."""
+        self.send(*commands)
+        return self.replies(len(commands))
+
+    def watch(self, type, watcher, **members):
+        """Register a watcher; gives the result of the reply."""
+        return self.call("watch", type=type, watcher=watcher, **members)
+
+    def poll(self):
+        """The barrier: every event that was ready, and those kept before."""
+        self.call("poll")
+        events = list(self.events)
+        self.events.clear()
+        return events
+
+
+def barrier(other):
+    """Return when evd has read what any client wrote before (256 commands at most).
+
+    other: a client with nothing outstanding.
+    """
+    for _ in range(2):
+        other.call("now")
+
+
+def stall(client, other):
+    """Let replies pile up until evd holds client's events back.
+
+    More than 64 KiB are unsent then, yet so much less than 256 KiB that client's
+    commands are still read. other is another client. Gives the number of replies
+    that client has to read first.
+    """
+    command = encode({"cmd": "now", "id": "x" * 4000})
+    replies = 0
+    while replies * 4000 - client.unread() < 96 << 10:
+        client.sock.sendall(command * 4)
+        replies += 4
+        barrier(other)
+    return replies
+
+
+def write_until_refused(client, other, line):
+    """Write a line again and again, reading nothing, until evd takes no more.
+
+    other is another client. Gives how many bytes went.
+    """
+    client.sock.setblocking(False)
+    sent = refused = 0
+    while refused < 3:
+        try:
+            sent += client.sock.send(line[sent % len(line) :])
+            refused = 0
+        except BlockingIOError:
+            # Only what is refused after evd had its turn is refused.
+            refused += 1
+            barrier(other)
+        assert sent < 64 << 20, "evd reads on and on"
+    client.sock.settimeout(LIMIT)
+    return sent
+
+
+class Daemon:
+    """A daemon on a private socket; a context manager.
+
+    args: more options for the daemon.
+    env: more environment variables.
+    path: the socket; by default one in a new directory that is removed at the end.
+
+    Leaving the context ends it by SIGTERM (if it still runs) and asserts that it
+    exited with status 0 and reported no error of a sanitizer or of valgrind.
+    """
+
+    def __init__(self, args=(), env=None, path=None):
+        self.directory = temporary_directory()
+        self.path = path or os.path.join(self.directory, "socket")
+        self.log = os.path.join(self.directory, "stderr")
+        self._stderr = None
+        self.process = None
+        try:
+            with open(self.log, "wb") as log:
+                self.process = subprocess.Popen(
+                    [*WRAPPER, EVD, "--socket", self.path, *args],
+                    env=environment(env),
+                    stdin=subprocess.DEVNULL,
+                    stderr=log,
+                )
+            self.pid = self.process.pid
+            self._wait_ready(quiet="--log-level" in args)
+        except BaseException:
+            if self.process is not None:
+                self.process.kill()
+                self.process.wait()
+            self._clean()
+            raise
+
+    def _wait_ready(self, quiet):
+        # The log line rather than a connection, which would be a session.
+        def ready():
+            ended = self.process.poll() is not None
+            if "listening on" in self.stderr:
+                return True
+            if ended:
+                raise AssertionError("the daemon did not start: %s" % self.stderr)
+            if not quiet:
+                return False
+            try:
+                Client(self.path).close()
+            except (FileNotFoundError, ConnectionRefusedError):
+                return False
+            return True
+
+        wait_until(ready, "the daemon listens")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *exc):
+        try:
+            status = self.stop()
+            if kind is None:
+                assert status == 0, "exit status %r: %s" % (status, self.stderr)
+                self.check_reports()
+        finally:
+            self._clean()
+
+    def _clean(self):
+        if self._stderr is None:
+            self._stderr = self.stderr
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def check_reports(self):
+        """Assert that no sanitizer and no valgrind had anything to say."""
+        assert not REPORT.search(self.stderr), self.stderr
+
+    @property
+    def stderr(self):
+        """What the daemon has logged so far."""
+        if self._stderr is not None:
+            return self._stderr
+        with open(self.log, encoding="utf-8", errors="replace") as log:
+            return log.read()
+
+    def connect(self):
+        return Client(self.path)
+
+    def stop(self, sig=signal.SIGTERM):
+        """Send a signal unless it has ended, and give its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        return self.wait()
+
+    def wait(self):
+        """Wait for the daemon's end, and give its exit status."""
+        try:
+            return self.process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError("does not end: " + self.stderr[-2000:]) from None
+
+    # What the kernel says about it
+
+    def fds(self):
+        """How many descriptors it has open."""
+        return len(os.listdir("/proc/%d/fd" % self.pid))
+
+    def cpu(self):
+        """Its CPU time so far, in clock ticks."""
+        with open("/proc/%d/stat" % self.pid) as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    def _status(self, name):
+        with open("/proc/%d/status" % self.pid) as status:
+            for line in status:
+                if line.startswith(name + ":"):
+                    return int(line.split()[1])
+        raise KeyError(name)
+
+    def wakeups(self):
+        """How often it went to sleep so far: voluntary context switches."""
+        return self._status("voluntary_ctxt_switches")
+
+    def settle(self):
+        """Wait until it sleeps, and has nothing to wake up for at once."""
+        seen = collections.deque(maxlen=20)
+
+        def asleep():
+            with open("/proc/%d/stat" % self.pid) as stat:
+                state = stat.read().rpartition(")")[2].split()[0]
+            seen.append(self.wakeups() if state == "S" else object())
+            return len(seen) == 20 and len(set(seen)) == 1
+
+        wait_until(asleep, "the daemon sleeps")
+
+    def memory(self):
+        """Its resident memory, in KiB; 0 where a wrapper or a sanitizer adds to it."""
+        with open(EVD, "rb") as program:
+            added = WRAPPER or b"__asan_init" in program.read()
+        return 0 if added else self._status("VmRSS")
