@@ -36,6 +36,8 @@ static const struct param watcher_params[] = {
 	WATCHER_PARAM(.required = true),
 };
 
+/* An event that was taken back. */
+static void
 put_cleared(struct buffer *b, const struct cleared *cleared)
 {
 	if (cleared->pending)
