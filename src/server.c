@@ -772,12 +772,12 @@ server_free(struct server *server)
 	server_free_dying(server, SIZE_MAX);
 	session_registry_fini(&server->registry);
 	message_fini(&server->context.message);
+	children_fini(&server->children);
 	limits_fini(&server->limits);
 	buffer_pool_fini(&server->pool);
 	ev_prepare_stop(server->loop, &server->prepare);
 	ev_signal_stop(server->loop, &server->sigterm);
 	ev_signal_stop(server->loop, &server->sigint);
-	children_fini(&server->children);
 	signals_fini(&server->signals);
 	pidpoll_fini(&server->pidpoll);
 	wallclock_fini(&server->clock);
