@@ -225,12 +225,9 @@ def test_child_by_a_passed_pidfd(daemon, client):
     assert client.event()["pid"] == process.pid
     process.reap()
     # Its copy is closed with the firing; a start needs another one.
-    assert "pidfd" in client.fails("start", watcher="p").message or True
-    links = ["/proc/%d/fd" % daemon.pid]
-    assert not any(
-        "pidfd" in os.readlink(os.path.join(links[0], fd))
-        for fd in os.listdir(links[0])
-    )
+    assert "fds" in client.fails("start", watcher="p").message
+    links = pathlib.Path("/proc/%d/fd" % daemon.pid)
+    assert not any("pidfd" in os.readlink(link) for link in links.iterdir())
 
 
 def test_child_takes_no_other_descriptor(client):
@@ -270,7 +267,7 @@ def test_zombies_that_nobody_reaps_cost_no_cpu(args):
         pids = [zombie() for _ in range(20)]
         for pid in pids:
             client.watch("child", pid, pid=pid)
-            client.watch("child", -pid if False else "r%d" % pid, pid=pid, reaped=True)
+            client.watch("child", "r%d" % pid, pid=pid, reaped=True)
         assert {client.event()["watcher"] for _ in pids} == set(pids)
         wait_until(lambda: client.poll() == [], "nothing more comes")
         # Until the daemon has slept through a whole second of ours.
@@ -542,13 +539,6 @@ def test_spawn_limits():
 def test_pid_0_has_an_event_for_each_child(client, hold):
     client.watch("child", "all", pid=0, hold=hold)
     number = 1000
-    reader, writer = os.pipe()
-    socket.send_fds(
-        client.sock,
-        [evdtest.encode({"cmd": "now", "fds": 1})],
-        [reader],
-    )
-    assert "error" in client.reply()  # nothing else takes descriptors
     # They wait for the end of a common file, and then all end at once.
     gate_in, gate_out = os.pipe()
     pids = {}
@@ -564,8 +554,6 @@ def test_pid_0_has_an_event_for_each_child(client, hold):
     os.close(gate_in)
     assert client.poll() == []
     os.close(gate_out)
-    os.close(reader)
-    os.close(writer)
     ended = {}
     for seq in range(1, number + 1):
         event = client.event()
@@ -657,11 +645,6 @@ def test_room_for_events_is_charged():
         client.watch("child", "all", pid=0)
         for _ in range(5):
             sh(client, "sleep 1000")
-        wait_until(
-            lambda: client.fails("spawn", argv=["sleep", "1000"]).code
-            == "limit-exceeded",
-            "refused",
-        ) if False else None
         codes = []
         for _ in range(5):
             client.send({"cmd": "spawn", "argv": ["sleep", "1000"]})
@@ -745,7 +728,7 @@ def test_a_spawned_child_watched_by_pid(daemon, client):
 
 
 def test_kill(daemon, client):
-    pid = sh(client, "sleep 1000 & wait", watcher="k")
+    pid = sh(client, "exec sleep 1000", watcher="k")
     client.call("kill", watcher="k")
     assert client.event()["signal"] == signal.SIGTERM
     assert client.fails("kill", watcher="k").code == "system-error"
@@ -760,7 +743,7 @@ def test_kill(daemon, client):
     process = Sleeper()
     assert client.fails("kill", pid=process.pid).code == "system-error"
     with daemon.connect() as other:
-        mine = sh(other, "sleep 1000")
+        mine = sh(other, "exec sleep 1000")
         assert client.fails("kill", pid=mine).code == "system-error"
         client.watch("child", "o", pid=mine)
         assert client.fails("kill", watcher="o").code == "system-error"
@@ -856,7 +839,6 @@ def test_session_dies_while_its_children_stop(daemon, client):
                 dying.shutdown()
     wait_until(lambda: all(state(pid) == "" for pid in pids), "all are gone")
     assert len(client.call("list")["sessions"]) == 1
-    assert cpu(daemon.pid) >= 0
 
 
 def test_what_a_dead_session_has_left_is_charged_to_its_uid():
@@ -924,7 +906,7 @@ def test_exit_does_not_wait_for_what_is_gone(daemon, client):
 
 
 def test_idle_exit_waits_for_what_was_terminated():
-    with Daemon(["--exit-idle", "0"]) as daemon:
+    with Daemon(["--exit-idle", "2"]) as daemon:
         with daemon.connect() as client:
             hard = stubborn(client)
         assert daemon.wait() == 0
