@@ -191,6 +191,7 @@ def is_near(tolerance):
 RULES = {
     "at": is_next_time,
     "backend": is_of_one_kind,
+    "features": is_of_one_kind,
     "libev": is_of_one_kind,
     "monotonic": is_monotonic,
     "now": is_wall_clock,
@@ -637,7 +638,7 @@ def test_transcripts_use_every_member_of_every_command():
                 assert (verb, member) in used, "no transcript has it"
     for member in ("id", "reply"):
         assert any((verb, member) in used for verb, _ in used)
-    for kind in ("timer", "periodic"):
+    for kind in ("timer", "periodic", "signal", "child"):
         for member in SCHEMA["$defs"]["members-" + kind]["properties"]:
             for verb in ("watch", "set"):
                 assert (verb, member) in used, "no transcript has it"
