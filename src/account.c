@@ -3,6 +3,7 @@
 #include "account.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "memory.h"
@@ -31,6 +32,7 @@ limits_init(struct limits *limits)
 {
 	for (int i = 0; i < LIMITS; i++)
 		limits->uid[i] = limits->session[i] = limit_infos[i].value;
+	limits->fd_end = INT_MAX;
 	table_init(&limits->accounts);
 }
 
@@ -108,6 +110,17 @@ account_discharge(struct account *account, enum limit limit, uint64_t n)
 {
 	account->used[limit] -= n;
 	account->uid->used[limit] -= n;
+}
+
+int
+account_check_fd(const struct account *account, int fd, struct error *error)
+{
+	if (fd < account->limits->fd_end)
+		return 0;
+	return error_set(error, ERROR_LIMIT_EXCEEDED,
+	    "too many descriptors: the daemon has room for %d in all (its "
+	    "RLIMIT_NOFILE, less a reserve)",
+	    account->limits->fd_end);
 }
 
 uid_t

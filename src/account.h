@@ -33,6 +33,7 @@ extern const struct limit_info limit_infos[LIMITS];
 struct limits {
 	uint64_t uid[LIMITS];
 	uint64_t session[LIMITS];
+	int fd_end; /* clients' descriptors are below, for all to have room */
 	struct table accounts; /* of uids that hold anything */
 };
 
@@ -58,6 +59,12 @@ void account_fini(struct account *);
 int account_charge(struct account *, enum limit, uint64_t, struct error *);
 /* At most what was charged. */
 void account_discharge(struct account *, enum limit, uint64_t);
+
+/*
+ * Whether a descriptor that is to be kept for a client leaves the process
+ * room for what it needs itself.  Returns 0, or -1 with the error.
+ */
+int account_check_fd(const struct account *, int fd, struct error *);
 
 uid_t account_uid(const struct account *);
 

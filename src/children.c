@@ -3,6 +3,7 @@
 #include "children.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -362,6 +363,21 @@ children_set_unwatch(struct children_set *set, struct children_watch *watch)
 
 /* --- one child ------------------------------------------------------------ */
 
+/* Whether the pidfd will leave the room that others need: before it is had. */
+static int
+child_check_room(const struct children_set *set, struct error *error)
+{
+	int fd = fcntl(set->all->pidpoll->poll.fd, F_DUPFD_CLOEXEC, 0);
+	int err = errno, result;
+
+	if (fd < 0)
+		return error_set_system(error, err,
+		    "the process can't be started");
+	result = account_check_fd(set->account, fd, error);
+	close(fd);
+	return result;
+}
+
 static int
 child_charge(struct children_set *set, struct error *error)
 {
@@ -445,7 +461,7 @@ child_spawn(struct children_set *set, struct process_spec *spec, bool to_kill,
 	int err;
 
 	spec->nofile = set->all->nofile;
-	if (child_charge(set, error) < 0)
+	if (child_check_room(set, error) < 0 || child_charge(set, error) < 0)
 		return NULL;
 	if (child_start(spec, &process, error) < 0) {
 		child_discharge(set);

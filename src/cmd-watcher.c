@@ -278,7 +278,8 @@ set_type(const struct command_call *call, struct cleared *cleared)
 
 	if (*(const uint32_t *)call->type_args == 0 && *fd < 0)
 		return 0;
-	if (watcher_set(w, call->type_args, cleared, call->error) < 0)
+	if (watcher_accept(w, call->type_args, *fd, call->error) < 0 ||
+	    watcher_set(w, call->type_args, cleared, call->error) < 0)
 		return -1;
 	if (*fd < 0)
 		return 0;

@@ -387,28 +387,33 @@ command_run(struct command_call *call, bool *quiet)
 
 /*
  * How many descriptors a line takes; also one that is refused must take its
- * own, or those behind it would get them.
+ * own, or those behind it would get them.  False: it does not say.
  */
-static size_t
-command_count_fds(const struct message *m)
+static bool
+command_count_fds(const struct message *m, size_t *n)
 {
 	const struct member *fds = message_find(m, "fds");
 
-	if (fds == NULL || fds->kind != MEMBER_INTEGER || fds->integer < 0 ||
+	*n = 0;
+	if (fds == NULL)
+		return true;
+	if (fds->kind != MEMBER_INTEGER || fds->integer < 0 ||
 	    fds->integer > FDS_MAX)
-		return 0;
-	return (size_t)fds->integer;
+		return false;
+	*n = (size_t)fds->integer;
+	return true;
 }
 
 /* From here on the line takes part; what it did not use is closed. */
 static enum command_result
 command_run_with_fds(struct command_call *call, struct fdqueue *queue,
-    bool *quiet)
+    const struct line *line, bool *quiet)
 {
 	int fds[FDS_MAX];
 	enum command_result result;
 
-	call->n_fds = command_count_fds(&call->context->message);
+	if (!command_count_fds(&call->context->message, &call->n_fds))
+		fdqueue_drop(queue, line->end);
 	if (call->n_fds == 0)
 		return command_run(call, quiet);
 	if (fdqueue_take(queue, call->n_fds, fds, call->error) < 0)
@@ -448,7 +453,7 @@ command_execute(struct command_context *context, struct session *session,
 		error = stale;
 	} else {
 		message_reply_begin(out, command_read_id(m));
-		result = command_run_with_fds(&call, fds, &quiet);
+		result = command_run_with_fds(&call, fds, line, &quiet);
 	}
 	if (result == COMMAND_DONE && !quiet) {
 		message_reply_end(out);

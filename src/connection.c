@@ -148,7 +148,7 @@ connection_receive(struct connection *c, size_t room)
 	c->readable = (size_t)n == room;
 	if (msg.msg_controllen > 0 || (msg.msg_flags & MSG_CTRUNC)) {
 		c->readable = true;
-		fdqueue_receive(&c->fds, &msg, c->received);
+		fdqueue_receive(&c->fds, &msg, c->received - n, c->received);
 	}
 	return n;
 }

@@ -9,12 +9,40 @@
 
 #include "log.h"
 
+#define FDPOLL_ROUNDS 16 /* in an iteration of the loop */
+
+/* One round of epoll; returns the number of items that were ready. */
+static int
+fdpoll_round(struct fdpoll *poll)
+{
+	struct epoll_event events[FDPOLL_EVENTS];
+	int n = epoll_wait(poll->fd, events, FDPOLL_EVENTS, 0);
+
+	if (n < 0) {
+		if (errno != EINTR)
+			log_error("epoll_wait: %s", strerror(errno));
+		return 0;
+	}
+	for (int i = 0; i < n; i++)
+		poll->ready[i] = events[i].data.ptr;
+	poll->n_ready = n;
+	for (int i = 0; i < n; i++)
+		if (poll->ready[i] != NULL)
+			poll->ready[i]->on_events(poll->ready[i],
+			    events[i].events);
+	poll->n_ready = 0;
+	return n;
+}
+
+/* What is left then is ready in the next iteration. */
 static void
 fdpoll_on_ready(struct ev_loop *loop, struct ev_io *watcher, int revents)
 {
 	(void)loop;
 	(void)revents;
-	fdpoll_gather(watcher->data);
+	for (int i = 0; i < FDPOLL_ROUNDS; i++)
+		if (fdpoll_round(watcher->data) < FDPOLL_EVENTS)
+			break;
 }
 
 int
@@ -73,29 +101,6 @@ fdpoll_del(struct fdpoll *poll, struct fdpoll_item *item)
 		if (poll->ready[i] == item)
 			poll->ready[i] = NULL;
 	item->fd = -1;
-}
-
-/* One round of epoll; returns the number of items that were ready. */
-static int
-fdpoll_round(struct fdpoll *poll)
-{
-	struct epoll_event events[FDPOLL_EVENTS];
-	int n = epoll_wait(poll->fd, events, FDPOLL_EVENTS, 0);
-
-	if (n < 0) {
-		if (errno != EINTR)
-			log_error("epoll_wait: %s", strerror(errno));
-		return 0;
-	}
-	for (int i = 0; i < n; i++)
-		poll->ready[i] = events[i].data.ptr;
-	poll->n_ready = n;
-	for (int i = 0; i < n; i++)
-		if (poll->ready[i] != NULL)
-			poll->ready[i]->on_events(poll->ready[i],
-			    events[i].events);
-	poll->n_ready = 0;
-	return n;
 }
 
 /*

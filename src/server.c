@@ -74,7 +74,6 @@ struct server {
 	struct socket_listener listener;
 	int reserve;	      /* a descriptor to close when there are no more */
 	struct rlimit nofile; /* as evd found it */
-	int fd_limit; /* what clients pass must be below, to leave room */
 
 	struct ev_io acceptor;
 	struct ev_prepare prepare;
@@ -201,8 +200,7 @@ client_new(struct server *server, int fd)
 		return;
 	}
 	c->session = session_new(&config);
-	fdqueue_init(&c->connection.fds, &c->session->account,
-	    server->fd_limit);
+	fdqueue_init(&c->connection.fds, &c->session->account);
 	log_debug("%s: connected, pid %d, uid %u", c->session->name,
 	    (int)c->connection.peer.pid, (unsigned)c->connection.peer.uid);
 }
@@ -633,6 +631,7 @@ static void
 server_raise_nofile(struct server *server)
 {
 	struct rlimit limit;
+	int end;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		fatal("getrlimit: RLIMIT_NOFILE: %s", strerror(errno));
@@ -642,11 +641,9 @@ server_raise_nofile(struct server *server)
 		log_warning("setrlimit: RLIMIT_NOFILE: %s", strerror(errno));
 		getrlimit(RLIMIT_NOFILE, &limit);
 	}
-	server->fd_limit = limit.rlim_cur > INT32_MAX ? INT32_MAX :
-							(int)limit.rlim_cur;
-	server->fd_limit -= server->fd_limit / 4 < FDS_RESERVED ?
-	    server->fd_limit / 4 :
-	    FDS_RESERVED;
+	end = limit.rlim_cur > INT32_MAX ? INT32_MAX : (int)limit.rlim_cur;
+	server->limits.fd_end = end -
+	    (end / 4 < FDS_RESERVED ? end / 4 : FDS_RESERVED);
 }
 
 static void
@@ -709,8 +706,8 @@ server_new(const struct server_options *options)
 		free(server);
 		return NULL;
 	}
-	server_raise_nofile(server);
 	server_set_limits(server, options);
+	server_raise_nofile(server);
 	server->loop = ev_loop_new(EVFLAG_NOENV);
 	if (server->loop == NULL)
 		fatal("libev has no backend that works here");

@@ -196,10 +196,10 @@ watcher_set(struct watcher *w, const void *args, struct cleared *cleared,
 	return 0;
 }
 
-int
-watcher_give(struct watcher *w, int *fd, struct error *error)
+static int
+watcher_check_give(const struct watcher *w, int fd, struct error *error)
 {
-	if (*fd < 0)
+	if (fd < 0)
 		return 0;
 	if (w->class->give == NULL)
 		return error_set(error, ERROR_INVALID_ARGUMENT,
@@ -210,7 +210,26 @@ watcher_give(struct watcher *w, int *fd, struct error *error)
 		return error_set(error, ERROR_WATCHER_ACTIVE,
 		    "member \"fds\" can't be given while the watcher is "
 		    "active, expected a stop before");
-	if (w->class->give(w, *fd, error) < 0)
+	return 0;
+}
+
+int
+watcher_accept(const struct watcher *w, const void *args, int fd,
+    struct error *error)
+{
+	if (watcher_check_give(w, fd, error) < 0)
+		return -1;
+	return fd < 0 || w->class->accept == NULL ?
+	    0 :
+	    w->class->accept(w, args, fd, error);
+}
+
+int
+watcher_give(struct watcher *w, int *fd, struct error *error)
+{
+	if (watcher_check_give(w, *fd, error) < 0)
+		return -1;
+	if (*fd >= 0 && w->class->give(w, *fd, error) < 0)
 		return -1;
 	*fd = -1;
 	return 0;

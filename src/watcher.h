@@ -85,6 +85,13 @@ struct watcher_class {
 	 * descriptor still the caller's.  NULL: the type takes none.
 	 */
 	int (*give)(struct watcher *, int fd, struct error *);
+	/*
+	 * Whether give() will take this descriptor when set() has taken the
+	 * members in args, as one refusal must leave both undone.  Returns 0,
+	 * or -1 with the error.  NULL: it takes any.
+	 */
+	int (*accept)(const struct watcher *, const void *args, int fd,
+	    struct error *);
 	/* Active from before start, which may fire, and until after stop. */
 	int (*start)(struct watcher *, struct error *);
 	void (*stop)(struct watcher *);
@@ -192,7 +199,13 @@ void watcher_fired(struct watcher *);
 void watcher_fired_as(struct watcher *, int revents);
 void watcher_halt(struct watcher *);
 
-/* The `fds` of watch, start and set: *fd, if it is not -1, goes to the type. */
+/*
+ * The `fds` of watch, start and set: *fd, if it is not -1, goes to the type.
+ * Before the members of one command are set, watcher_accept() says whether it
+ * will, and after that watcher_give() does not fail.
+ */
+int watcher_accept(const struct watcher *, const void *args, int fd,
+    struct error *);
 int watcher_give(struct watcher *, int *fd, struct error *);
 
 /* Inactive from now on; what is pending or held stays so. */

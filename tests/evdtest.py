@@ -16,11 +16,13 @@ import json
 import math
 import os
 import re
+import resource
 import select
 import shlex
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import termios
@@ -30,6 +32,8 @@ LIMIT = 60.0
 EVD = os.path.abspath(os.environ.get("EVD", "evd"))
 WRAPPER = shlex.split(os.environ.get("EVD_WRAPPER", ""))
 
+READ = 0x1
+WRITE = 0x2
 TIMER = 0x100
 PERIODIC = 0x200
 ASYNC = 0x80000
@@ -180,12 +184,16 @@ class Client:
     def __init__(self, path):
         self.events = collections.deque()
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(LIMIT)
         self._buffer = bytearray()
         self._scanned = 0
         self._id = 0
         try:
+            # With a time limit of Python's a full backlog is an error (EAGAIN);
+            # with one of the kernel's connect(2) waits for room.
+            limit = struct.pack("ll", int(LIMIT), 0)
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
             self.sock.connect(path)
+            self.sock.settimeout(LIMIT)
         except BaseException:
             self.sock.close()
             raise
@@ -214,6 +222,12 @@ class Client:
     def send(self, *lines):
         """Write lines in one go: each a dict, or a str or bytes without its LF."""
         self.raw(b"".join(map(encode, lines)))
+
+    def send_fds(self, lines, fds):
+        """Write lines in one sendmsg that passes descriptors, which stay ours too."""
+        data = b"".join(map(encode, lines))
+        sent = socket.send_fds(self.sock, [data], list(fds))
+        self.raw(data[sent:])
 
     def shutdown(self):
         """Half-close: the end of this client's input."""
@@ -302,19 +316,36 @@ class Client:
     def call(self, cmd, **members):
         """Send a command with a fresh id and return its result; raises EvdError."""
         self._id += 1
-        command = {"cmd": cmd, "id": self._id}
-        command.update(members)
-        self.send(command)
+        self.send(command(cmd, **{"id": self._id, **members}))
+        return self._result(members.get("id", self._id))
+
+    def _result(self, id):
+        """The result of the command with this id; raises EvdError."""
         reply = self.reply()
         if "error" in reply:
             raise EvdError(reply["error"])
-        assert reply.get("id") == command["id"], "out of order: %r" % (reply,)
+        assert reply.get("id") == id, "out of order: %r" % (reply,)
         return reply["result"]
+
+    def call_fds(self, cmd, *fds, **members):
+        """As call, with descriptors passed along; "fds" says how many they are."""
+        self._id += 1
+        members.setdefault("fds", len(fds))
+        self.send_fds([command(cmd, id=self._id, **members)], fds)
+        return self._result(self._id)
 
     def fails(self, cmd, **members):
         """Send a command that must be refused; gives the EvdError."""
         try:
             result = self.call(cmd, **members)
+        except EvdError as error:
+            return error
+        raise AssertionError("%s was accepted: %r" % (cmd, result))
+
+    def fails_fds(self, cmd, *fds, **members):
+        """As fails, with descriptors passed along."""
+        try:
+            result = self.call_fds(cmd, *fds, **members)
         except EvdError as error:
             return error
         raise AssertionError("%s was accepted: %r" % (cmd, result))
@@ -327,6 +358,12 @@ class Client:
     def watch(self, type, watcher, **members):
         """Register a watcher; gives the result of the reply."""
         return self.call("watch", type=type, watcher=watcher, **members)
+
+    def watch_fd(self, watcher, fd, events="r", **members):
+        """Register an io watcher of a descriptor, which is passed."""
+        return self.call_fds(
+            "watch", fd, type="io", watcher=watcher, events=events, **members
+        )
 
     def poll(self):
         """The barrier: every event that was ready, and those kept before."""
@@ -386,18 +423,29 @@ class Daemon:
 
     args: more options for the daemon.
     env: more environment variables.
+    nofile: its RLIMIT_NOFILE, as (soft, hard).
+    uid: who runs it; only root can say.
     path: the socket; by default one in a new directory that is removed at the end.
 
     Leaving the context ends it by SIGTERM (if it still runs) and asserts that it
     exited with status 0 and reported no error of a sanitizer or of valgrind.
     """
 
-    def __init__(self, args=(), env=None, path=None):
+    def __init__(self, args=(), env=None, path=None, nofile=None, uid=None):
         self.directory = temporary_directory()
         self.path = path or os.path.join(self.directory, "socket")
         self.log = os.path.join(self.directory, "stderr")
         self._stderr = None
         self.process = None
+
+        def prepare():
+            if nofile:
+                resource.setrlimit(resource.RLIMIT_NOFILE, nofile)
+            if uid:
+                os.chown(self.directory, uid, uid)
+                os.setgid(uid)
+                os.setuid(uid)
+
         try:
             with open(self.log, "wb") as log:
                 self.process = subprocess.Popen(
@@ -405,6 +453,7 @@ class Daemon:
                     env=environment(env),
                     stdin=subprocess.DEVNULL,
                     stderr=log,
+                    preexec_fn=prepare if nofile or uid else None,
                 )
             self.pid = self.process.pid
             self._wait_ready(quiet="--log-level" in args)

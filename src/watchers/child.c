@@ -130,8 +130,12 @@ watched_open(struct watched *c, struct error *error)
 	if (account_charge(account, LIMIT_DESCRIPTORS, 1, error) < 0)
 		return -1;
 	c->pidfd = process_open(c->pid);
-	if (c->pidfd >= 0)
+	if (c->pidfd >= 0 && account_check_fd(account, c->pidfd, error) == 0)
 		return 0;
+	if (c->pidfd >= 0) {
+		watched_close(c);
+		return -1;
+	}
 	account_discharge(account, LIMIT_DESCRIPTORS, 1);
 	error_set_system(error, -c->pidfd,
 	    "member \"pid\" is %d, which can't be watched", (int)c->pid);

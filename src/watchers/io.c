@@ -139,7 +139,8 @@ io_open(struct io *io, struct error *error)
 		account_discharge(account, LIMIT_DESCRIPTORS, 1);
 		return -1;
 	}
-	if (io_check(io->fd, error) < 0) {
+	if (account_check_fd(account, io->fd, error) < 0 ||
+	    io_check(io->fd, error) < 0) {
 		io_close(io);
 		return -1;
 	}
@@ -225,22 +226,6 @@ io_stop(struct watcher *w)
 	io_close(io);
 }
 
-static int
-io_give(struct watcher *w, int fd, struct error *error)
-{
-	struct io *io = (struct io *)w;
-
-	if (io->source != SOURCE_PASSED)
-		return error_set(error, ERROR_INVALID_ARGUMENT,
-		    "member \"fds\" is 1, expected 0 beside \"%s\"",
-		    io->source == SOURCE_PATH ? "path" : "pid");
-	if (io_check(fd, error) < 0)
-		return -1;
-	io_close(io);
-	io->fd = fd;
-	return 0;
-}
-
 /* --- members -------------------------------------------------------------- */
 
 static int
@@ -315,6 +300,40 @@ io_set(struct watcher *w, const void *values, bool fresh, struct error *error)
 	return 0;
 }
 
+/* --- passed descriptors ----------------------------------------------------- */
+
+static int
+io_accept(const struct watcher *w, const void *values, int fd,
+    struct error *error)
+{
+	const struct io *io = (const struct io *)w;
+	const struct io_args *args = values;
+	bool path = args->given & PARAM_BIT(IO_PATH);
+	bool pid = args->given & PARAM_BIT(IO_PID);
+
+	if (path || pid || io->source != SOURCE_PASSED)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+		    "member \"fds\" is 1, expected 0 beside \"%s\"",
+		    path || (!pid && io->source == SOURCE_PATH) ? "path" :
+								  "pid");
+	return io_check(fd, error);
+}
+
+static int
+io_give(struct watcher *w, int fd, struct error *error)
+{
+	static const struct io_args none;
+	struct io *io = (struct io *)w;
+
+	if (io_accept(w, &none, fd, error) < 0)
+		return -1;
+	io_close(io);
+	io->fd = fd;
+	return 0;
+}
+
+/* --- what is told ----------------------------------------------------------- */
+
 static void
 io_put_event(const struct watcher *w, struct buffer *b)
 {
@@ -365,6 +384,7 @@ const struct watcher_class io_class = {
 	.level = true,
 	.set = io_set,
 	.give = io_give,
+	.accept = io_accept,
 	.start = io_start,
 	.stop = io_stop,
 	.rearm = io_rearm,

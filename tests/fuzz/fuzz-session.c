@@ -1,0 +1,510 @@
+#include "config.h"
+
+#include "fuzz.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "buffer.h"
+#include "log.h"
+#include "memory.h"
+#include "message.h"
+#include "server.h"
+#include "socket.h"
+
+#include "../fakeclock.h"
+
+/*
+ * The whole daemon, in this process, with two clients that send what the
+ * input says (fuzz.h has the actions) on a clock of ours.
+ *
+ * What must hold: each line that evd sends is JSON; each line that it was
+ * sent has one reply, in order and with its id byte for byte, but a line
+ * with "reply":false only an error; the seq of events counts up; after
+ * "bye", and after what is not read any more, nothing comes; evd closes of
+ * itself only when it has answered all; and in the end nothing is left.
+ *
+ * server_run() ends up in fuzz_play(): the linker gives us its ev_run().
+ */
+int __real_ev_run(struct ev_loop *loop, int flags);
+int __wrap_ev_run(struct ev_loop *loop, int flags);
+
+#define CLIENTS 2
+#define FILL	30000
+/* Iterations in which nothing comes: it has said all, or is stuck. */
+#define ROUNDS_QUIET 5
+#define ROUNDS_STUCK 3000
+
+/* A line that was sent, and not answered yet. */
+struct sent {
+	TAILQ_ENTRY(sent) entry;
+	uint64_t number;
+	bool silent; /* if it is executed there is no reply */
+	char *begin; /* of the reply: { and the id */
+};
+
+struct fuzz_client {
+	int fd; /* -1: not connected */
+	bool reading;
+	bool ended;    /* the input */
+	bool said_bye; /* evd */
+	bool skipping; /* the rest of an over-long line */
+	struct buffer chunk;
+	struct buffer line; /* the last, not complete yet */
+	struct buffer in;
+	uint64_t lines;
+	uint64_t seq;
+	TAILQ_HEAD(sent_list, sent) sent;
+};
+
+static char fuzz_dir[] = "/tmp/evd-fuzz-XXXXXX";
+static char fuzz_path[sizeof(fuzz_dir) + sizeof("/socket")];
+static struct fuzz_client fuzz_clients[CLIENTS];
+static const unsigned char *fuzz_data;
+static size_t fuzz_size;
+static bool fuzz_exiting;
+
+/* --- what was sent ------------------------------------------------------- */
+
+/* What the reply to a line begins with; "{" if it has no id. */
+static char *
+line_reply_begin(const struct message *m)
+{
+	const struct member *id = message_find(m, "id");
+	size_t len = 0;
+	char *begin;
+
+	if (id != NULL && id->raw.len <= JSON_SIZE_MAX)
+		len = id->raw.len;
+	begin = memory_alloc(len + sizeof("{\"id\":,"));
+	if (len > 0)
+		sprintf(begin, "{\"id\":%.*s,", (int)len, id->raw.p);
+	else
+		strcpy(begin, "{");
+	return begin;
+}
+
+/* A line has been sent; of one that is too long nothing is known. */
+static void
+client_add_sent(struct fuzz_client *c)
+{
+	struct sent *sent = memory_zalloc(sizeof(*sent));
+	const struct member *reply;
+	struct message m;
+	struct error error;
+
+	message_init(&m);
+	if (buffer_len(&c->line) == 0 || c->skipping ||
+	    message_parse(&m, buffer_data(&c->line), buffer_len(&c->line),
+		&error) < 0)
+		m.n = 0;
+	reply = message_find(&m, "reply");
+	sent->number = ++c->lines;
+	sent->silent = reply != NULL && reply->kind == MEMBER_FALSE;
+	sent->begin = line_reply_begin(&m);
+	TAILQ_INSERT_TAIL(&c->sent, sent, entry);
+	message_fini(&m);
+	buffer_clear(&c->line);
+}
+
+static void
+client_forget_sent(struct fuzz_client *c, struct sent *sent)
+{
+	TAILQ_REMOVE(&c->sent, sent, entry);
+	free(sent->begin);
+	free(sent);
+}
+
+/* The bytes that evd got, cut into lines as it should cut them. */
+static void
+client_cut_lines(struct fuzz_client *c, const char *bytes, size_t n)
+{
+	while (n > 0) {
+		const char *lf = memchr(bytes, '\n', n);
+		size_t len = lf == NULL ? n : (size_t)(lf - bytes);
+
+		if (!c->skipping && len > 0 &&
+		    len < LINE_SIZE_MAX - buffer_len(&c->line)) {
+			buffer_append(&c->line, bytes, len);
+		} else if (!c->skipping && len > 0) {
+			c->skipping = true;
+			client_add_sent(c);
+		}
+		if (lf == NULL)
+			break;
+		if (!c->skipping)
+			client_add_sent(c);
+		c->skipping = false;
+		n -= len + 1;
+		bytes = lf + 1;
+	}
+}
+
+/* --- what came ----------------------------------------------------------- */
+
+static void
+client_check_event(struct fuzz_client *c, json_t *event)
+{
+	const char *type = json_string_value(json_object_get(event, "event"));
+
+	if (strcmp(type, "bye") == 0) {
+		c->said_bye = true;
+		return;
+	}
+	must(json_integer_value(json_object_get(event, "seq")) ==
+		(json_int_t)++c->seq,
+	    "not seq %ju", (uintmax_t)c->seq);
+	must(json_is_integer(json_object_get(event, "revents")), "revents");
+	must(json_is_real(json_object_get(event, "time")), "time");
+	must(json_object_get(event, "watcher") != NULL, "watcher");
+}
+
+/*
+ * The reply is to the first line without one; but lines that need none are
+ * passed over, unless it is an error, which tells its line.
+ */
+static void
+client_check_reply(struct fuzz_client *c, json_t *reply, const char *line,
+    size_t len)
+{
+	json_t *error = json_object_get(reply, "error");
+	json_int_t number = json_integer_value(json_object_get(error, "line"));
+	struct sent *sent;
+
+	must((error != NULL) != (json_object_get(reply, "result") != NULL),
+	    "neither result nor error, or both");
+	while ((sent = TAILQ_FIRST(&c->sent)) != NULL) {
+		if (error != NULL ? (json_int_t)sent->number == number :
+				    !sent->silent)
+			break;
+		must(sent->silent, "no reply to line %ju",
+		    (uintmax_t)sent->number);
+		client_forget_sent(c, sent);
+	}
+	must(sent != NULL, "a reply to nothing: %.*s", (int)len, line);
+	must(len > strlen(sent->begin) &&
+		memcmp(line, sent->begin, strlen(sent->begin)) == 0,
+	    "%.*s does not begin with %s", (int)len, line, sent->begin);
+	client_forget_sent(c, sent);
+}
+
+static void
+client_check_line(struct fuzz_client *c, const char *line, size_t len)
+{
+	json_t *json = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
+
+	must(json_is_object(json), "not JSON: %.*s", (int)len, line);
+	must(!c->said_bye, "after bye: %.*s", (int)len, line);
+	if (json_object_get(json, "event") != NULL)
+		client_check_event(c, json);
+	else
+		client_check_reply(c, json, line, len);
+	json_decref(json);
+}
+
+static void
+client_check_input(struct fuzz_client *c)
+{
+	const char *lf;
+
+	while (buffer_len(&c->in) > 0) {
+		lf = memchr(buffer_data(&c->in), '\n', buffer_len(&c->in));
+		if (lf == NULL)
+			break;
+		client_check_line(c, buffer_data(&c->in),
+		    lf - buffer_data(&c->in));
+		buffer_consume(&c->in, lf + 1 - buffer_data(&c->in));
+	}
+}
+
+/* The first line that must have a reply and has none. */
+static const struct sent *
+client_find_unanswered(const struct fuzz_client *c)
+{
+	const struct sent *sent;
+
+	if (c->fd < 0 || c->said_bye || fuzz_exiting)
+		return NULL;
+	TAILQ_FOREACH(sent, &c->sent, entry)
+		if (!sent->silent)
+			return sent;
+	return NULL;
+}
+
+/* evd has closed: has it the right to?  An end by signal leaves the backlog. */
+static void
+client_check_end(const struct fuzz_client *c)
+{
+	const struct sent *sent = client_find_unanswered(c);
+
+	must(buffer_len(&c->in) == 0, "the last line has no LF");
+	must(c->said_bye || c->ended || fuzz_exiting, "closed without a word");
+	must(sent == NULL, "closed before line %ju", (uintmax_t)sent->number);
+}
+
+/* --- a client ------------------------------------------------------------ */
+
+static void
+client_connect(struct fuzz_client *c)
+{
+	int fd = socket_connect(fuzz_path);
+
+	must(fd >= 0, "connect: %s", strerror(-fd));
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	*c = (struct fuzz_client){ .fd = fd, .reading = true };
+	TAILQ_INIT(&c->sent);
+}
+
+static void
+client_disconnect(struct fuzz_client *c)
+{
+	struct sent *sent;
+
+	if (c->fd >= 0)
+		close(c->fd);
+	c->fd = -1;
+	while ((sent = TAILQ_FIRST(&c->sent)) != NULL)
+		client_forget_sent(c, sent);
+	buffer_fini(&c->chunk);
+	buffer_fini(&c->line);
+	buffer_fini(&c->in);
+}
+
+/* Returns whether anything came. */
+static bool
+client_read(struct fuzz_client *c)
+{
+	ssize_t n;
+
+	if (c->fd < 0 || !c->reading)
+		return false;
+	n = recv(c->fd, buffer_reserve(&c->in, 65536), 65536, MSG_DONTWAIT);
+	if (n > 0) {
+		buffer_commit(&c->in, (size_t)n);
+		client_check_input(c);
+	} else if (n == 0) {
+		client_check_end(c);
+		client_disconnect(c);
+	} else {
+		must(errno == EAGAIN, "recv: %s", strerror(errno));
+	}
+	return n >= 0;
+}
+
+/* One iteration; returns whether anything came of it. */
+static bool
+fuzz_iterate(struct ev_loop *loop)
+{
+	bool came = false;
+
+	__real_ev_run(loop, EVRUN_NOWAIT);
+	ev_verify(loop);
+	for (int i = 0; i < CLIENTS; i++)
+		came |= client_read(&fuzz_clients[i]);
+	return came;
+}
+
+/* Sends the chunk.  Who does not read may have to, so that evd reads. */
+static void
+client_send(struct fuzz_client *c, struct ev_loop *loop)
+{
+	size_t done = 0;
+	int quiet = 0;
+
+	while (c->fd >= 0 && done < buffer_len(&c->chunk)) {
+		const char *bytes = buffer_data(&c->chunk) + done;
+		ssize_t n = send(c->fd, bytes, buffer_len(&c->chunk) - done,
+		    MSG_NOSIGNAL);
+
+		if (n < 0 && errno != EAGAIN)
+			break; /* evd has closed: that is read later */
+		if (n > 0) {
+			client_cut_lines(c, bytes, (size_t)n);
+			done += (size_t)n;
+			quiet = 0;
+		} else if (++quiet > ROUNDS_QUIET) {
+			c->reading = true;
+			if (fuzz_exiting)
+				break;
+			must(quiet < ROUNDS_STUCK, "evd reads no more");
+		}
+		fuzz_iterate(loop);
+	}
+	buffer_clear(&c->chunk);
+}
+
+static void
+client_end_input(struct fuzz_client *c)
+{
+	if (c->fd < 0 || c->ended)
+		return;
+	shutdown(c->fd, SHUT_WR);
+	c->ended = true;
+	if (buffer_len(&c->line) > 0)
+		client_add_sent(c);
+}
+
+/* --- the play ------------------------------------------------------------ */
+
+static void
+fuzz_act(struct ev_loop *loop, struct fuzz_client *c, enum fuzz_action action)
+{
+	static const double jumps[] = { 3, -0.5, 1.5, -0.75 };
+	static unsigned int n_jumps;
+
+	if (action == FUZZ_FILL && c->fd >= 0) {
+		memset(buffer_reserve(&c->chunk, FILL), ' ', FILL);
+		buffer_commit(&c->chunk, FILL);
+	}
+	client_send(c, loop);
+	switch (action) {
+	case FUZZ_PASS:
+		fakeclock_advance(0.01);
+		break;
+	case FUZZ_PASS_LONG:
+		fakeclock_advance(0.3);
+		break;
+	case FUZZ_READING:
+		c->reading = !c->reading;
+		break;
+	case FUZZ_END_INPUT:
+		client_end_input(c);
+		break;
+	case FUZZ_CLOSE:
+		client_disconnect(c);
+		break;
+	case FUZZ_CLOCK:
+		fakeclock_jump(jumps[n_jumps++ % 4]);
+		break;
+	case FUZZ_EXIT:
+		if (!fuzz_exiting)
+			raise(SIGTERM);
+		fuzz_exiting = true;
+		break;
+	case FUZZ_CUT:
+	case FUZZ_OTHER:
+	case FUZZ_FILL:
+		break;
+	}
+	fuzz_iterate(loop);
+}
+
+static void
+fuzz_play_byte(struct ev_loop *loop, struct fuzz_client *c, unsigned char byte)
+{
+	if (c->fd < 0 && !fuzz_exiting)
+		client_connect(c);
+	if (fuzz_is_action(byte))
+		fuzz_act(loop, c, byte);
+	else if (c->fd >= 0)
+		buffer_putc(&c->chunk, (char)byte);
+}
+
+static void
+fuzz_play_input(struct ev_loop *loop)
+{
+	int current = 0;
+
+	for (size_t i = 0; i < fuzz_size; i++) {
+		fuzz_play_byte(loop, &fuzz_clients[current], fuzz_data[i]);
+		if (fuzz_data[i] == FUZZ_OTHER)
+			current = (current + 1) % CLIENTS;
+	}
+	client_send(&fuzz_clients[current], loop);
+}
+
+/* Reads on while no time passes, until evd has nothing more to say. */
+static void
+fuzz_drain(struct ev_loop *loop)
+{
+	const struct sent *sent = NULL;
+	int quiet = 0;
+
+	while (quiet++ < ROUNDS_QUIET || sent != NULL) {
+		if (fuzz_iterate(loop))
+			quiet = 0;
+		sent = NULL;
+		for (int i = 0; i < CLIENTS && sent == NULL; i++)
+			sent = client_find_unanswered(&fuzz_clients[i]);
+		must(quiet < ROUNDS_STUCK, "no reply to line %ju",
+		    (uintmax_t)sent->number);
+	}
+}
+
+static void
+fuzz_finish(struct ev_loop *loop)
+{
+	for (int i = 0; i < CLIENTS; i++) {
+		fuzz_clients[i].reading = true;
+		client_end_input(&fuzz_clients[i]);
+	}
+	fuzz_drain(loop);
+	for (int i = 0; i < CLIENTS; i++)
+		client_disconnect(&fuzz_clients[i]);
+	fuzz_drain(loop);
+}
+
+int
+__wrap_ev_run(struct ev_loop *loop, int flags)
+{
+	(void)flags;
+	fuzz_exiting = false;
+	for (int i = 0; i < CLIENTS; i++)
+		fuzz_clients[i].fd = -1;
+	fuzz_play_input(loop);
+	fuzz_finish(loop);
+	return 0;
+}
+
+static void
+fuzz_remove_dir(void)
+{
+	rmdir(fuzz_dir);
+}
+
+int
+LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	memory_init();
+	log_set_level(LEVEL_ERROR);
+	must(mkdtemp(fuzz_dir) != NULL, "%s: %s", fuzz_dir, strerror(errno));
+	snprintf(fuzz_path, sizeof(fuzz_path), "%s/socket", fuzz_dir);
+	atexit(fuzz_remove_dir);
+	return 0;
+}
+
+int
+LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
+{
+	static const struct server_options options = {
+		.path = fuzz_path,
+		.mode = 0600,
+		.exit_idle = -1,
+		.uid_limits = { [LIMIT_WATCHERS] = 40, [LIMIT_BYTES] = 4000 },
+		.session_limits = { [LIMIT_WATCHERS] = 30,
+		    [LIMIT_BYTES] = 3000 },
+	};
+	struct timespec now;
+	struct server *server;
+
+	fuzz_data = data;
+	fuzz_size = size;
+	fakeclock.on = false;
+	clock_gettime(CLOCK_REALTIME, &now);
+	fakeclock_start(1000, (double)now.tv_sec);
+	server = server_new(&options);
+	must(server != NULL, "no server");
+	server_run(server);
+	server_free(server);
+	fakeclock.on = false;
+	return 0;
+}
