@@ -203,7 +203,7 @@ watcher_check_give(const struct watcher *w, int fd, struct error *error)
 		return 0;
 	if (w->class->give == NULL)
 		return error_set(error, ERROR_INVALID_ARGUMENT,
-		    "member \"fds\" is 1, expected 0: a %s takes no "
+		    "member \"fds\" is 1, expected 0: a watcher of type %s takes no "
 		    "descriptor",
 		    w->class->name.p);
 	if (w->active)

@@ -206,9 +206,11 @@ class Client:
 
     # Writing
 
-    def raw(self, data):
-        """Write bytes as they are."""
+    def raw(self, data, fds=()):
+        """Write bytes as they are; the first of them bring the descriptors."""
         view = memoryview(data)
+        if fds:
+            view = view[socket.send_fds(self.sock, [view], fds) :]
         poll = select.poll()
         poll.register(self.sock, select.POLLIN | select.POLLOUT)
         while view:
@@ -225,9 +227,7 @@ class Client:
 
     def send_fds(self, lines, fds):
         """Write lines in one sendmsg that passes descriptors, which stay ours too."""
-        data = b"".join(map(encode, lines))
-        sent = socket.send_fds(self.sock, [data], list(fds))
-        self.raw(data[sent:])
+        self.raw(b"".join(map(encode, lines)), list(fds))
 
     def shutdown(self):
         """Half-close: the end of this client's input."""

@@ -6,11 +6,13 @@ lines, in both directions, are also held against protocol/schema.json.
 """
 
 import collections
+import contextlib
 import json
 import os
 import pathlib
 import re
 import shlex
+import shutil
 import time
 
 import jsonschema
@@ -37,7 +39,13 @@ class Mismatch(AssertionError):
 STEP = re.compile(r"([A-Z]?)(>!|>\?|>\\|>\|\||>\||>|<\\|<\||<)(?: (.*)|)$")
 ESCAPE = re.compile(r"\\(?:(\\)|(n)|x([0-9a-f]{2})|\{(\d+):((?:[^\\}]|\\.)+)\})")
 
-Step = collections.namedtuple("Step", "number connection kind content")
+# The descriptors that a line from the client brings along.
+PASSED = re.compile(r"(.*\S) \+(\w+\.[rw](?: \w+\.[rw])*)$")
+# What the transcript itself does to a pipe or a FIFO.
+ACTION = re.compile(r"! (write|read|close) (\w+(?:\.[rw])?)$")
+DIRECTORY = b"/transcript/"  # in a line: where its FIFOs are
+
+Step = collections.namedtuple("Step", "number connection kind content passed")
 
 
 def unescape(text):
@@ -69,7 +77,7 @@ class Transcript:
     first: the number of its first line in the file called name.
     """
 
-    DIRECTIVES = ("any", "daemon", "exact", "near", "optional")
+    DIRECTIVES = ("any", "daemon", "exact", "fifo", "near", "optional", "pipe", "uid")
 
     def __init__(self, name, text, first=1):
         self.name = name
@@ -80,8 +88,8 @@ class Transcript:
                 key, *words = shlex.split(line[1:])
                 assert not self.steps, "%s:%d: late directive" % (name, number)
                 self.directives[key] += words
-            elif line in ("", "! exit"):
-                self.steps.append(Step(number, None, line, None))
+            elif line in ("", "! exit") or ACTION.match(line):
+                self.steps.append(Step(number, None, line, None, ()))
             elif not line.startswith("#"):
                 self.steps.append(self._step(number, line))
 
@@ -93,13 +101,17 @@ class Transcript:
             line,
         )
         connection, kind, content = match.groups("")
+        passed = PASSED.match(content) if kind in (">", ">!", ">?") else None
+        if passed:
+            content = passed.group(1)
+        passed = passed.group(2).split() if passed else ()
         if kind in (">\\", "<\\"):
             content = unescape(content)
         else:
             content = content.encode()
         if kind.startswith("<") and kind != "<|":
             kind, content = "<", Pattern(content, self.directives)
-        return Step(number, connection, kind, content)
+        return Step(number, connection, kind, content, passed)
 
 
 def transcripts_in_document(path):
@@ -280,6 +292,52 @@ class Pattern:
         return end - at
 
 
+# --- descriptors --------------------------------------------------------------
+
+
+class Files:
+    """The pipes and FIFOs of a transcript, in a directory of its own."""
+
+    def __init__(self, directives):
+        self.directory = evdtest.temporary_directory()
+        self.ends = {}
+        for name in directives["pipe"]:
+            self.ends[name + ".r"], self.ends[name + ".w"] = os.pipe()
+            os.set_blocking(self.ends[name + ".r"], False)
+        for name in directives["fifo"]:
+            os.mkfifo(os.path.join(self.directory, name))
+
+    def end(self, name):
+        """A descriptor; a FIFO is opened when its end is first named."""
+        if name not in self.ends:
+            flags = {"r": os.O_RDONLY, "w": os.O_WRONLY}[name[-1]] | os.O_NONBLOCK
+            self.ends[name] = os.open(os.path.join(self.directory, name[:-2]), flags)
+        return self.ends[name]
+
+    def act(self, action, name):
+        if action == "close":
+            os.close(self.end(name))
+            del self.ends[name]
+        elif action == "write":
+            os.write(self.end(name + ".w"), b"x")
+        else:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self.end(name + ".r"), 65536)
+
+    def here(self, line):
+        """The line as it is sent, with the directory that there is."""
+        return line.replace(DIRECTORY, self.directory.encode() + b"/")
+
+    def anywhere(self, line):
+        """The line as it stands in a transcript."""
+        return line.replace(self.directory.encode() + b"/", DIRECTORY)
+
+    def close(self):
+        for fd in self.ends.values():
+            os.close(fd)
+        shutil.rmtree(self.directory)
+
+
 # --- the schema -------------------------------------------------------------
 
 
@@ -337,12 +395,29 @@ def check_result(verb, result):
 # --- playing ----------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def other_user(uid, daemon):
+    """Be the user that a directive names, who can reach the daemon's socket."""
+    if not uid:
+        yield
+        return
+    if os.getuid() != 0:
+        pytest.skip("needs root, to become another user")
+    os.chmod(daemon.directory, 0o755)
+    os.seteuid(int(uid[0]))
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
 class Conversation:
     """One connection of a transcript, and the commands not answered yet."""
 
     def __init__(self, daemon):
         self.client = daemon.connect()
         self.unsent = b""
+        self.passed = []  # the descriptors that go with what is unsent
         self.unended = b""
         self.lines = 0
         self.unanswered = collections.deque()
@@ -352,9 +427,10 @@ class Conversation:
 
     def flush(self):
         data, self.unsent = self.unsent, b""
+        fds, self.passed = self.passed, []
         if data:
             try:
-                self.client.raw(data)
+                self.client.raw(data, fds)
             except (evdtest.Closed, ConnectionError) as error:
                 raise Mismatch("evd does not read: %s" % error) from None
             *lines, self.unended = (self.unended + data).split(b"\n")
@@ -421,11 +497,14 @@ class Player:
         self.connections = {}
         self.started = time.time()
         self.daemon = None
+        self.files = None
         self.ended = False
 
     def play(self):
         step = None
-        with evdtest.Daemon(self.transcript.directives["daemon"]) as self.daemon:
+        self.files = Files(self.transcript.directives)
+        options = self.transcript.directives["daemon"]
+        with contextlib.closing(self.files), evdtest.Daemon(options) as self.daemon:
             try:
                 for step in self.transcript.steps:
                     self._play(step)
@@ -446,12 +525,15 @@ class Player:
             if step.kind == "! exit":
                 self.daemon.process.terminate()
                 self.ended = True
+            elif step.kind:
+                self.files.act(*ACTION.match(step.kind).groups())
             return
         conversation = self._connection(step.connection)
         if step.kind in (">", ">!", ">?"):
             if step.kind != ">?":
                 check_command(step.content, step.kind == ">")
-            conversation.unsent += step.content + b"\n"
+            conversation.unsent += self.files.here(step.content) + b"\n"
+            conversation.passed += map(self.files.end, step.passed)
             return
         if step.kind == ">\\":
             conversation.unsent += step.content
@@ -469,7 +551,8 @@ class Player:
     def _connection(self, name):
         if name not in self.connections:
             self._flush()
-            self.connections[name] = Conversation(self.daemon)
+            with other_user(self.transcript.directives["uid"], self.daemon):
+                self.connections[name] = Conversation(self.daemon)
         elif any(c.unsent for n, c in self.connections.items() if n != name):
             self._flush()
         return self.connections[name]
@@ -478,10 +561,9 @@ class Player:
         for conversation in self.connections.values():
             conversation.flush()
 
-    @staticmethod
-    def _line(conversation):
+    def _line(self, conversation):
         try:
-            return conversation.client.line()
+            return self.files.anywhere(conversation.client.line())
         except evdtest.Closed:
             raise Mismatch("evd has closed the connection") from None
         except AssertionError as error:
@@ -638,7 +720,7 @@ def test_transcripts_use_every_member_of_every_command():
                 assert (verb, member) in used, "no transcript has it"
     for member in ("id", "reply"):
         assert any((verb, member) in used for verb, _ in used)
-    for kind in ("timer", "periodic", "signal", "child"):
+    for kind in ("io", "timer", "periodic", "signal", "child"):
         for member in SCHEMA["$defs"]["members-" + kind]["properties"]:
             for verb in ("watch", "set"):
                 assert (verb, member) in used, "no transcript has it"
