@@ -23,10 +23,12 @@
 static struct bench {
 	struct ev_loop *loop;
 	struct wallclock clock;
+	struct fdpoll fdpoll;
 	struct limits limits;
 	struct session_registry registry;
 	struct command_context context;
 	struct command_deferred *deferred;
+	struct fdqueue fds;
 	struct session *session;
 	struct buffer out;
 	char *said; /* the line that is executed, for its slices */
@@ -53,12 +55,14 @@ bench_gather(struct command_context *context)
 static inline struct session *
 bench_new_session(uid_t uid)
 {
+	struct peer peer = { .uid = uid, .full = true };
 	struct session_config config = {
 		.registry = &bench.registry,
 		.loop = bench.loop,
 		.clock = &bench.clock,
 		.limits = &bench.limits,
-		.uid = uid,
+		.fdpoll = &bench.fdpoll,
+		.peer = &peer,
 		.on_work = bench_on_work,
 	};
 
@@ -82,6 +86,7 @@ bench_setup(void)
 	fakeclock_start(BENCH_MONOTONIC, BENCH_NOW);
 	bench = (struct bench){ .loop = ev_loop_new(EVFLAG_NOENV) };
 	wallclock_init(&bench.clock, bench.loop);
+	ck_assert_int_eq(fdpoll_init(&bench.fdpoll, bench.loop), 0);
 	limits_init(&bench.limits);
 	session_registry_init(&bench.registry);
 	buffer_init(&bench.out, NULL);
@@ -94,6 +99,7 @@ bench_setup(void)
 	};
 	message_init(&bench.context.message);
 	bench.session = bench_new_session(BENCH_UID);
+	fdqueue_init(&bench.fds, &bench.session->account);
 }
 
 /* All that was taken is given back. */
@@ -101,6 +107,7 @@ static inline void
 bench_teardown(void)
 {
 	ev_verify(bench.loop);
+	fdqueue_fini(&bench.fds);
 	bench_free_session(bench.session);
 	ck_assert_uint_eq(bench.limits.accounts.count, 0);
 	ck_assert_uint_eq(bench.registry.table.count, 0);
@@ -113,6 +120,7 @@ bench_teardown(void)
 	limits_fini(&bench.limits);
 	buffer_fini(&bench.out);
 	wallclock_fini(&bench.clock);
+	fdpoll_fini(&bench.fdpoll);
 	ck_assert_uint_eq(ev_pending_count(bench.loop), 0);
 	ev_loop_destroy(bench.loop);
 	fakeclock.on = false;
@@ -162,11 +170,15 @@ bench_take_text(void)
 static inline const char *
 bench_say_to(struct session *s, const char *text)
 {
+	struct line line = { .number = ++bench.lines };
+
 	free(bench.said);
 	bench.said = unit_json(text);
+	line.p = bench.said;
+	line.len = strlen(bench.said);
 	ck_assert_uint_eq(buffer_len(&bench.out), 0);
-	command_execute(&bench.context, s, &bench.deferred, bench.said,
-	    strlen(bench.said), ++bench.lines, &bench.out);
+	command_execute(&bench.context, s, &bench.deferred, &line, &bench.fds,
+	    &bench.out);
 	return bench_take_text();
 }
 
@@ -281,9 +293,11 @@ bench_watch_class(const struct watcher_class *class, const char *name,
 	char json[300];
 	struct name n = { .json = { json, 0 } };
 	struct error error;
+	int none = -1;
 
 	n.json.len = (size_t)snprintf(json, sizeof(json), "\"%s\"", name);
 	options.start = true;
+	options.fd = &none;
 	return session_watch(bench.session, class, &n, &options, &no_args,
 	    &error);
 }
