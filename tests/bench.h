@@ -29,6 +29,10 @@ static struct bench {
 	struct command_context context;
 	struct command_deferred *deferred;
 	struct fdqueue fds;
+	struct pidpoll pidpoll;
+	struct children children;
+	struct signals signals;
+	struct stats stats;
 	struct session *session;
 	struct buffer out;
 	char *said; /* the line that is executed, for its slices */
@@ -44,6 +48,13 @@ bench_on_work(struct session *s)
 {
 	(void)s;
 	bench.works++;
+}
+
+static inline size_t
+bench_unsent(const struct session *s)
+{
+	(void)s;
+	return 0;
 }
 
 static inline void
@@ -62,6 +73,10 @@ bench_new_session(uid_t uid)
 		.clock = &bench.clock,
 		.limits = &bench.limits,
 		.fdpoll = &bench.fdpoll,
+		.pidpoll = &bench.pidpoll,
+		.children = &bench.children,
+		.signals = &bench.signals,
+		.stats = &bench.stats,
 		.peer = &peer,
 		.on_work = bench_on_work,
 	};
@@ -87,6 +102,9 @@ bench_setup(void)
 	bench = (struct bench){ .loop = ev_loop_new(EVFLAG_NOENV) };
 	wallclock_init(&bench.clock, bench.loop);
 	ck_assert_int_eq(fdpoll_init(&bench.fdpoll, bench.loop), 0);
+	ck_assert_int_eq(pidpoll_init(&bench.pidpoll, bench.loop), 0);
+	ck_assert_int_eq(signals_init(&bench.signals, bench.loop), 0);
+	children_init(&bench.children, bench.loop, &bench.pidpoll);
 	limits_init(&bench.limits);
 	session_registry_init(&bench.registry);
 	buffer_init(&bench.out, NULL);
@@ -95,6 +113,8 @@ bench_setup(void)
 		.clock = &bench.clock,
 		.limits = &bench.limits,
 		.registry = &bench.registry,
+		.stats = &bench.stats,
+		.unsent = bench_unsent,
 		.gather = bench_gather,
 	};
 	message_init(&bench.context.message);
@@ -117,6 +137,9 @@ bench_teardown(void)
 	free(bench.text);
 	message_fini(&bench.context.message);
 	session_registry_fini(&bench.registry);
+	children_fini(&bench.children);
+	signals_fini(&bench.signals);
+	pidpoll_fini(&bench.pidpoll);
 	limits_fini(&bench.limits);
 	buffer_fini(&bench.out);
 	wallclock_fini(&bench.clock);

@@ -39,7 +39,7 @@ watcher_class_index(const struct watcher_class *class)
 {
 	size_t i = 0;
 
-	while (watcher_classes[i] != class)
+	while (watcher_classes[i] != NULL && watcher_classes[i] != class)
 		i++;
 	return i;
 }

@@ -489,11 +489,13 @@ LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 		.path = fuzz_path,
 		.mode = 0600,
 		.exit_idle = -1,
+		.no_spawn = true, /* programs of the fuzzer's would be real */
 		.uid_limits = { [LIMIT_WATCHERS] = 40, [LIMIT_BYTES] = 4000 },
 		.session_limits = { [LIMIT_WATCHERS] = 30,
 		    [LIMIT_BYTES] = 3000 },
 	};
 	struct timespec now;
+	sigset_t none;
 	struct server *server;
 
 	fuzz_data = data;
@@ -506,5 +508,8 @@ LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	server_run(server);
 	server_free(server);
 	fakeclock.on = false;
+	/* Signals that clients watched; libFuzzer has uses of its own. */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	return 0;
 }
