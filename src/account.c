@@ -16,6 +16,8 @@ const struct limit_info limit_infos[LIMITS] = {
 	    64 * 1024 * 1024 },
 	[LIMIT_DESCRIPTORS] = { "descriptors", "max-descriptors",
 	    "max-session-descriptors", 65536 },
+	[LIMIT_CHILDREN] = { "children", "max-children", "max-session-children",
+	    4096 },
 };
 
 struct limits_uid {

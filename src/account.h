@@ -15,8 +15,9 @@
 enum limit {
 	LIMIT_SESSIONS, /* of a uid; a session has no such limit */
 	LIMIT_WATCHERS,
-	LIMIT_BYTES,	   /* of names, data and paths */
+	LIMIT_BYTES,	   /* of names, data and paths; room for events */
 	LIMIT_DESCRIPTORS, /* passed, or opened for a watcher */
+	LIMIT_CHILDREN,	   /* spawned, until evd has reaped them */
 	LIMITS
 };
 

@@ -37,18 +37,7 @@ static const struct param watcher_params[] = {
 	WATCHER_PARAM(.required = true),
 };
 
-/* An event that is pending, or was and has been taken back. */
-static void
-put_pending(struct buffer *b, const char *key, int revents, uint64_t overrun)
-{
-	put_member(b, key);
-	buffer_puts(b, "{\"revents\":");
-	put_i64(b, revents);
-	put_key(b, "overrun");
-	put_u64(b, overrun);
-	buffer_putc(b, '}');
-}
-
+/* An event that was taken back. */
 static void
 put_cleared(struct buffer *b, const struct cleared *cleared)
 {
@@ -341,19 +330,6 @@ const struct command command_set = {
 
 /* --- get ---------------------------------------------------------------- */
 
-static void
-put_options(struct buffer *b, const struct watcher *w)
-{
-	if (w->hold)
-		buffer_puts(b, ",\"hold\":true");
-	if (w->once)
-		buffer_puts(b, ",\"once\":true");
-	if (w->release)
-		buffer_puts(b, ",\"release\":true");
-	if (w->end)
-		buffer_puts(b, ",\"end\":true");
-}
-
 struct get_args {
 	struct watcher_args base;
 	int64_t next;
@@ -387,17 +363,7 @@ command_get_run(struct command_call *call)
 	put_string(b, w->class->name.p, w->class->name.len);
 	put_key(b, "watcher");
 	buffer_append(b, name.p, name.len);
-	buffer_puts(b, ",\"active\":");
-	buffer_append(b, w->active ? "true" : "false", w->active ? 4 : 5);
-	put_key(b, "priority");
-	put_i64(b, w->priority);
-	put_options(b, w);
-	if (w->pending)
-		put_pending(b, "pending", w->revents, w->overrun);
-	if (watcher_is_held(w)) {
-		put_key(b, "held");
-		put_u64(b, w->seq);
-	}
+	put_watcher_state(b, w);
 	if (w->class->put_state != NULL)
 		w->class->put_state(w, b);
 	if (next)

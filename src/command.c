@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "log.h"
 #include "memory.h"
@@ -26,6 +27,11 @@ extern const struct command command_now;
 extern const struct command command_update;
 extern const struct command command_poll;
 extern const struct command command_calendar;
+extern const struct command command_feed_signal;
+extern const struct command command_spawn;
+extern const struct command command_kill;
+extern const struct command command_list;
+extern const struct command command_stats;
 
 const struct command *const commands[] = {
 	&command_hello,
@@ -44,6 +50,11 @@ const struct command *const commands[] = {
 	&command_update,
 	&command_poll,
 	&command_calendar,
+	&command_feed_signal,
+	&command_spawn,
+	&command_kill,
+	&command_list,
+	&command_stats,
 	NULL,
 };
 
@@ -121,7 +132,8 @@ command_reply_error(const struct message *m, const struct error *error,
 }
 
 void
-command_refuse_long_line(uint64_t number, struct buffer *out)
+command_refuse_long_line(struct command_context *context, uint64_t number,
+    struct buffer *out)
 {
 	static const struct slice none;
 	struct error error;
@@ -129,6 +141,8 @@ command_refuse_long_line(uint64_t number, struct buffer *out)
 	error_set(&error, ERROR_PARSE,
 	    "the line is longer than %d bytes, expected no more with its LF",
 	    LINE_SIZE_MAX);
+	context->stats->commands++;
+	context->stats->errors[error.code]++;
 	message_reply_error(out, none, &error, number, none, none);
 }
 
@@ -214,13 +228,21 @@ command_find_class(struct command_call *call, const struct command *command)
 /* --- rights --------------------------------------------------------------- */
 
 static int
-command_deny(const struct command_call *call, const char *what,
-    const char *name)
+command_need(const struct command_call *call, enum right right,
+    const char *what, const char *name)
 {
+	const struct peer *peer = &call->session->peer;
+	const char *why = peer_refuses(peer, right);
+
+	if (why == NULL)
+		return 0;
+	if (peer->full)
+		return error_set(call->error, ERROR_PERMISSION_DENIED,
+		    "%s \"%s\" is refused to everybody: %s", what, name, why);
 	return error_set(call->error, ERROR_PERMISSION_DENIED,
 	    "%s \"%s\" needs full rights: evd does for a peer only what the "
 	    "peer could do itself, and %s",
-	    what, name, call->session->peer.why_not);
+	    what, name, why);
 }
 
 static int
@@ -230,27 +252,87 @@ command_check_members(const struct command_call *call,
 	uint32_t given = *(const uint32_t *)set->values;
 
 	for (size_t i = 0; i < set->n; i++)
-		if (set->params[i].full && (given & PARAM_BIT(i)))
-			return command_deny(call, "member",
-			    set->params[i].name.p);
+		if ((given & PARAM_BIT(i)) &&
+		    command_need(call, set->params[i].right, "member",
+			set->params[i].name.p) < 0)
+			return -1;
 	return 0;
 }
 
-/* What needs full rights is a column of the tables: verbs, types, members. */
+/*
+ * A type is asked for when it is registered.  Where a member makes it
+ * harmless, later also when that is taken back.
+ */
+static int
+command_check_type(const struct command_call *call,
+    const struct command *command, const void *type_args)
+{
+	const struct watcher_class *class = call->class;
+	int i = ffs((int)class->harmless) - 1;
+	bool given = *(const uint32_t *)type_args & class->harmless;
+	bool harmless = given &&
+	    *((const bool *)type_args + class->params[i].offset);
+
+	if (command->typed == TYPED_BY_MEMBER ? harmless : !given || harmless)
+		return 0;
+	return command_need(call, class->right, "type", class->name.p);
+}
+
+/* What needs a right is a column of the tables: verbs, types, members. */
 static int
 command_check_rights(const struct command_call *call,
     const struct command *command, const struct param_set *sets, size_t n_sets)
 {
-	if (call->session->peer.full)
-		return 0;
-	if (command->full)
-		return command_deny(call, "verb", command->name.p);
-	if (call->class != NULL && call->class->full)
-		return command_deny(call, "type", call->class->name.p);
+	if (command_need(call, command->right, "verb", command->name.p) < 0)
+		return -1;
+	/* The last set is the type's. */
+	if (call->class != NULL &&
+	    command_check_type(call, command, sets[n_sets - 1].values) < 0)
+		return -1;
 	for (size_t i = 0; i < n_sets; i++)
 		if (command_check_members(call, &sets[i]) < 0)
 			return -1;
 	return 0;
+}
+
+static void
+put_options(struct buffer *b, const struct watcher *w)
+{
+	if (w->hold)
+		buffer_puts(b, ",\"hold\":true");
+	if (w->once)
+		buffer_puts(b, ",\"once\":true");
+	if (w->release)
+		buffer_puts(b, ",\"release\":true");
+	if (w->end)
+		buffer_puts(b, ",\"end\":true");
+}
+
+void
+put_pending(struct buffer *b, const char *key, int revents, uint64_t overrun)
+{
+	put_member(b, key);
+	buffer_puts(b, "{\"revents\":");
+	put_i64(b, revents);
+	put_key(b, "overrun");
+	put_u64(b, overrun);
+	buffer_putc(b, '}');
+}
+
+void
+put_watcher_state(struct buffer *b, const struct watcher *w)
+{
+	buffer_puts(b, ",\"active\":");
+	buffer_append(b, w->active ? "true" : "false", w->active ? 4 : 5);
+	put_key(b, "priority");
+	put_i64(b, w->priority);
+	put_options(b, w);
+	if (w->pending)
+		put_pending(b, "pending", w->revents, watcher_overrun(w));
+	if (watcher_is_held(w)) {
+		put_key(b, "held");
+		put_u64(b, w->seq);
+	}
 }
 
 /* --- the whole call ------------------------------------------------------- */
@@ -357,6 +439,7 @@ command_execute(struct command_context *context, struct session *session,
 		.context = context,
 		.session = session,
 		.out = out,
+		.mark = mark,
 		.error = &error,
 		.deferred = deferred,
 	};
@@ -364,6 +447,7 @@ command_execute(struct command_context *context, struct session *session,
 	bool paired = fdqueue_enter_line(fds, line->end, &stale) == 0;
 	enum command_result result = COMMAND_ERROR;
 
+	context->stats->commands++;
 	if (message_parse(m, line->p, line->len, &error) < 0) {
 		m->n = 0;
 		fdqueue_drop(fds, line->end);
@@ -378,9 +462,10 @@ command_execute(struct command_context *context, struct session *session,
 		return result;
 	}
 	buffer_truncate(out, mark);
-	if (result == COMMAND_ERROR)
+	if (result == COMMAND_ERROR) {
+		context->stats->errors[error.code]++;
 		command_reply_error(m, &error, line->number, out);
-	else if (result == COMMAND_LATER)
+	} else if (result == COMMAND_LATER)
 		(*deferred)->quiet = quiet;
 	return result;
 }

@@ -11,6 +11,7 @@
 #include "message.h"
 #include "param.h"
 #include "session.h"
+#include "stats.h"
 #include "wallclock.h"
 
 /*
@@ -24,6 +25,9 @@ struct command_context {
 	struct zones *zones;
 	struct limits *limits;
 	struct session_registry *registry;
+	struct stats *stats;
+	/* Bytes that are written for a session, and not sent. */
+	size_t (*unsent)(const struct session *);
 	/* Makes all that is ready now fire. */
 	void (*gather)(struct command_context *);
 	struct message message; /* the line that is being executed */
@@ -53,6 +57,7 @@ struct command_call {
 	int *fds;
 	size_t n_fds;
 	struct buffer *out;
+	size_t mark; /* in out, before the reply */
 	struct error *error;
 	struct command_deferred **deferred; /* set by COMMAND_LATER */
 };
@@ -73,7 +78,7 @@ struct command {
 	struct slice name;
 	const struct param *params;
 	size_t n_params;
-	bool full;	    /* needs full rights */
+	enum right right;   /* that it needs */
 	bool finds_watcher; /* args begin with struct watcher_args */
 	enum command_typed typed;
 	/* Returns 0, -1 with the error, or command_defer(). */
@@ -91,6 +96,12 @@ struct watcher_args {
 #define WATCHER_PARAM(...) \
 	PARAM("watcher", PARAM_NAME, struct watcher_args, watcher, __VA_ARGS__)
 
+/* What an event that is pending, or was taken back, says so far. */
+void put_pending(struct buffer *, const char *key, int revents,
+    uint64_t overrun);
+/* Of a watcher of any type: active, priority, options, pending, held. */
+void put_watcher_state(struct buffer *, const struct watcher *);
+
 /* The tables, in order of the protocol text; commands ends with NULL. */
 extern const struct command *const commands[];
 extern const struct param command_common_params[];
@@ -106,7 +117,8 @@ enum command_result command_execute(struct command_context *, struct session *,
     struct command_deferred **, const struct line *, struct fdqueue *,
     struct buffer *out);
 /* The reply to a line that was too long to be kept. */
-void command_refuse_long_line(uint64_t number, struct buffer *out);
+void command_refuse_long_line(struct command_context *, uint64_t number,
+    struct buffer *out);
 /* Goes on with it, and puts its reply and frees it when it is done. */
 enum command_result command_resume(struct command_context *, struct session *,
     struct command_deferred **, struct buffer *out);

@@ -62,9 +62,10 @@ connection_on_hangup(struct fdpoll_item *item, uint32_t events)
 
 void
 connection_init(struct connection *c, int fd, struct ev_loop *loop,
-    struct fdpoll *hangups, struct buffer_pool *pool)
+    struct fdpoll *hangups, struct buffer_pool *pool, struct stats *stats)
 {
 	*c = (struct connection){ .fd = fd, .loop = loop, .hangups = hangups };
+	c->stats = stats;
 	buffer_init(&c->in, pool);
 	buffer_init(&c->out, pool);
 	ev_io_init(&c->reader, connection_on_readable, fd, EV_READ);
@@ -138,6 +139,8 @@ connection_receive(struct connection *c, size_t room)
 		return n;
 	buffer_commit(&c->in, n);
 	c->received += n;
+	c->stats->reads++;
+	c->stats->received += n;
 	/*
 	 * A read ends where it is full, and behind a message that brought
 	 * descriptors; else it was all that there is.
@@ -282,6 +285,8 @@ connection_flush(struct connection *c)
 	n = send(c->fd, buffer_data(&c->out), buffer_len(&c->out),
 	    MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n >= 0) {
+		c->stats->writes++;
+		c->stats->written += n;
 		buffer_consume(&c->out, n);
 	} else if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS &&
 	    errno != ENOMEM) {

@@ -12,6 +12,7 @@
 #include "fdqueue.h"
 #include "message.h"
 #include "peer.h"
+#include "stats.h"
 
 /*
  * One client's socket: bytes in, cut into lines, and bytes out.  It knows
@@ -24,6 +25,7 @@
 struct connection {
 	int fd; /* owned */
 	struct ev_loop *loop;
+	struct stats *stats;	/* borrowed */
 	struct fdpoll *hangups; /* borrowed: where a half-closed one waits */
 	struct ev_io reader;
 	struct ev_io writer;
@@ -50,7 +52,7 @@ enum line_state {
 
 /* Takes the descriptor, which must not block. */
 void connection_init(struct connection *, int fd, struct ev_loop *,
-    struct fdpoll *hangups, struct buffer_pool *);
+    struct fdpoll *hangups, struct buffer_pool *, struct stats *);
 /* Closes it. */
 void connection_fini(struct connection *);
 

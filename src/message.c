@@ -433,6 +433,25 @@ message_item(const struct member *member, size_t i, struct slice *item)
 	return true;
 }
 
+bool
+message_each(const struct member *member,
+    bool (*each)(void *, const char *, struct slice), void *arg)
+{
+	json_t *object = (json_t *)member->tree;
+	void *iter;
+
+	for (iter = json_object_iter(object); iter != NULL;
+	     iter = json_object_iter_next(object, iter)) {
+		const json_t *value = json_object_iter_value(iter);
+		struct slice string = { json_string_value(value),
+			json_string_length(value) };
+
+		if (!each(arg, json_object_iter_key(iter), string))
+			return false;
+	}
+	return true;
+}
+
 const char *
 message_excerpt(char *out, struct slice text)
 {

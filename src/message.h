@@ -99,7 +99,7 @@ struct member {
 	struct slice string; /* MEMBER_STRING: decoded */
 	int64_t integer;     /* MEMBER_INTEGER */
 	double number;	     /* MEMBER_INTEGER, MEMBER_REAL */
-	const void *tree;    /* MEMBER_ARRAY: jansson's, for message_item() */
+	const void *tree;    /* MEMBER_ARRAY, MEMBER_OBJECT: jansson's */
 };
 
 struct message {
@@ -130,6 +130,14 @@ const struct member *message_find(const struct message *, const char *);
 /* An array's number of items, and the i-th if it is a string. */
 size_t message_items(const struct member *);
 bool message_item(const struct member *, size_t i, struct slice *);
+
+/*
+ * Calls for each member of an object, in order, with the value if it is a
+ * string, else with one whose p is NULL.  Stops where that returns false, and
+ * returns it.
+ */
+bool message_each(const struct member *,
+    bool (*)(void *arg, const char *name, struct slice value), void *arg);
 
 /*
  * What was found, for an error message: the value's text, at most 64 bytes

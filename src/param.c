@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "put.h"
+#include "signame.h"
 
 /* --- what was expected -------------------------------------------------- */
 
@@ -19,6 +20,11 @@ param_expected(const struct param *param, char *out, size_t size)
 		return "a string";
 	case PARAM_STRINGS:
 		return "an array of strings";
+	case PARAM_STRING_MAP:
+		return "an object whose members are strings";
+	case PARAM_SIGNAL:
+		return "a signal: its number, or its name as \"USR1\" or "
+		       "\"RTMIN+1\"";
 	case PARAM_NAME:
 		return "a name: a string of 1 to 255 bytes without control "
 		       "characters that does not begin with #, or an integer "
@@ -190,6 +196,27 @@ param_strings(const struct member *member)
 }
 
 static bool
+param_is_string(void *arg, const char *name, struct slice value)
+{
+	(void)arg;
+	(void)name;
+	return value.p != NULL;
+}
+
+static bool
+param_signal(const struct member *member, int *signum)
+{
+	if (member->kind == MEMBER_STRING)
+		*signum = signame_parse(member->string.p, member->string.len);
+	else if (member->kind == MEMBER_INTEGER &&
+	    signame_is_signal(member->integer))
+		*signum = (int)member->integer;
+	else
+		*signum = 0;
+	return *signum > 0;
+}
+
+static bool
 param_events(const struct member *member, int *events)
 {
 	static const char *const names[] = { "", "r", "w", "rw" };
@@ -245,6 +272,12 @@ param_store(const struct param *param, const struct member *member, void *at)
 		    member->string.len < PATH_SIZE_MAX;
 	case PARAM_EVENTS:
 		return param_events(member, at);
+	case PARAM_SIGNAL:
+		return param_signal(member, at);
+	case PARAM_STRING_MAP:
+		*(const struct member **)at = member;
+		return member->kind == MEMBER_OBJECT &&
+		    message_each(member, param_is_string, NULL);
 	}
 	return false;
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "message.h"
+#include "peer.h"
 
 /*
  * The members of a command against tables that say which there may be: kind,
@@ -19,17 +20,19 @@
 #define PRIORITY_MAX  2
 
 enum param_kind {
-	PARAM_BOOL,    /* bool */
-	PARAM_INTEGER, /* int64_t from min to max */
-	PARAM_SECONDS, /* double from min to max */
-	PARAM_PERIOD,  /* double: 0, or from min to max */
-	PARAM_STRING,  /* struct slice */
-	PARAM_STRINGS, /* const struct member *, an array of strings */
-	PARAM_NAME,    /* struct name: a watcher's */
-	PARAM_SESSION, /* struct slice: a name that a session may take */
-	PARAM_JSON,    /* struct slice: any JSON, its text */
-	PARAM_PATH,    /* struct slice: absolute */
-	PARAM_EVENTS,  /* int: libev's EV_READ and EV_WRITE */
+	PARAM_BOOL,	  /* bool */
+	PARAM_INTEGER,	  /* int64_t from min to max */
+	PARAM_SECONDS,	  /* double from min to max */
+	PARAM_PERIOD,	  /* double: 0, or from min to max */
+	PARAM_STRING,	  /* struct slice */
+	PARAM_STRINGS,	  /* const struct member *, an array of strings */
+	PARAM_NAME,	  /* struct name: a watcher's */
+	PARAM_SESSION,	  /* struct slice: a name that a session may take */
+	PARAM_JSON,	  /* struct slice: any JSON, its text */
+	PARAM_PATH,	  /* struct slice: absolute */
+	PARAM_EVENTS,	  /* int: libev's EV_READ and EV_WRITE */
+	PARAM_SIGNAL,	  /* int: a signal's number, also from its name */
+	PARAM_STRING_MAP, /* const struct member *, an object of strings */
 };
 
 /*
@@ -46,8 +49,8 @@ struct param {
 	struct slice name;
 	enum param_kind kind;
 	bool required;
-	bool full;     /* needs full rights */
-	size_t offset; /* of the value in the struct that is filled */
+	enum right right; /* that it needs */
+	size_t offset;	  /* of the value in the struct that is filled */
 	double min;
 	double max;
 };

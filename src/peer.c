@@ -3,6 +3,7 @@
 #include "peer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,13 @@
 #include <unistd.h>
 
 #include "log.h"
+
+const char *const right_names[RIGHTS] = {
+	[RIGHT_ALL] = "all",
+	[RIGHT_FULL] = "full",
+	[RIGHT_PATHS] = "paths",
+	[RIGHT_SPAWN] = "spawn",
+};
 
 #ifndef SO_PEERPIDFD /* Linux 6.5 */
 #define SO_PEERPIDFD 77
@@ -89,6 +97,24 @@ peer_compare(struct peer *peer, int pidfd)
 		peer_refuse_unknown(peer, "it has ended");
 }
 
+/* What ps(1) would show. */
+static void
+peer_read_command(struct peer *peer)
+{
+	char path[40];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)peer->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	n = read(fd, peer->command, sizeof(peer->command) - 1);
+	close(fd);
+	peer->command[n < 0 ? 0 : n] = '\0';
+	peer->command[strcspn(peer->command, "\n")] = '\0';
+}
+
 void
 peer_init(struct peer *peer, int fd)
 {
@@ -101,6 +127,7 @@ peer_init(struct peer *peer, int fd)
 	*peer = (struct peer){ .pid = cred.pid,
 		.uid = cred.uid,
 		.gid = cred.gid };
+	peer_read_command(peer);
 	if (peer->uid != geteuid()) {
 		snprintf(peer->why_not, sizeof(peer->why_not),
 		    "the peer's uid is %u and evd's is %u", (unsigned)peer->uid,
@@ -114,4 +141,18 @@ peer_init(struct peer *peer, int fd)
 	}
 	peer_compare(peer, pidfd);
 	close(pidfd);
+}
+
+const char *
+peer_refuses(const struct peer *peer, enum right right)
+{
+	if (right == RIGHT_ALL)
+		return NULL;
+	if (!peer->full)
+		return peer->why_not;
+	if (right == RIGHT_PATHS && peer->no_paths)
+		return "evd was started with --no-paths";
+	if (right == RIGHT_SPAWN && peer->no_spawn)
+		return "evd was started with --no-spawn";
+	return NULL;
 }

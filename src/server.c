@@ -67,9 +67,14 @@ struct server {
 	struct session_registry registry;
 	struct fdpoll hangups; /* of half-closed peers */
 	struct fdpoll fdpoll;  /* what clients have passed */
+	struct pidpoll pidpoll;
+	struct children children;
+	struct signals signals;
+	struct stats stats;
 	struct buffer_pool pool;
 	struct socket_listener listener;
-	int reserve; /* a descriptor to close when there are no more */
+	int reserve;	      /* a descriptor to close when there are no more */
+	struct rlimit nofile; /* as evd found it */
 
 	struct ev_io acceptor;
 	struct ev_prepare prepare;
@@ -79,6 +84,7 @@ struct server {
 	struct ev_timer idle_timer;
 	struct ev_timer exit_timer;
 	double exit_idle;
+	bool no_paths, no_spawn; /* as the options */
 
 	struct client_list clients;
 	struct client_list work;
@@ -149,9 +155,7 @@ client_free(struct client *c)
 		return;
 	if (server->retired)
 		log_notice("ending: the last client has gone");
-	if (server->exiting || server->retired)
-		ev_break(server->loop, EVBREAK_ALL);
-	else
+	else if (!server->exiting)
 		server_start_idle_timer(server);
 }
 
@@ -167,6 +171,10 @@ client_new(struct server *server, int fd)
 		.zones = &server->zones,
 		.limits = &server->limits,
 		.fdpoll = &server->fdpoll,
+		.pidpoll = &server->pidpoll,
+		.children = &server->children,
+		.signals = &server->signals,
+		.stats = &server->stats,
 		.on_work = client_on_work,
 		.owner = c,
 	};
@@ -174,7 +182,9 @@ client_new(struct server *server, int fd)
 
 	c->server = server;
 	connection_init(&c->connection, fd, server->loop, &server->hangups,
-	    &server->pool);
+	    &server->pool, &server->stats);
+	c->connection.peer.no_paths = server->no_paths;
+	c->connection.peer.no_spawn = server->no_spawn;
 	c->connection.on_ready = client_on_ready;
 	TAILQ_INSERT_TAIL(&server->clients, c, entry);
 	server->n_clients++;
@@ -241,8 +251,8 @@ client_run_lines(struct client *c)
 		if (state == LINE_NONE)
 			break;
 		if (state == LINE_TOO_LONG)
-			command_refuse_long_line(line.number,
-			    &c->connection.out);
+			command_refuse_long_line(&c->server->context,
+			    line.number, &c->connection.out);
 		else
 			client_execute(c, &line);
 		bytes += line.len;
@@ -399,6 +409,15 @@ server_free_dying(struct server *server, size_t budget)
 	}
 }
 
+/* All are served, and no child is left that is to end with its session. */
+static bool
+server_is_done(const struct server *server)
+{
+	return (server->exiting || server->retired) && server->n_clients == 0 &&
+	    TAILQ_EMPTY(&server->dying) &&
+	    !children_are_ending(&server->children);
+}
+
 static void
 server_on_prepare(struct ev_loop *loop, struct ev_prepare *prepare, int revents)
 {
@@ -407,10 +426,14 @@ server_on_prepare(struct ev_loop *loop, struct ev_prepare *prepare, int revents)
 	(void)revents;
 	server_serve_clients(server);
 	server_free_dying(server, CHUNK);
-	if (TAILQ_EMPTY(&server->work) && TAILQ_EMPTY(&server->dying))
+	if (TAILQ_EMPTY(&server->work) && TAILQ_EMPTY(&server->dying)) {
 		ev_idle_stop(loop, &server->busy);
-	else
+		server->stats.wakeups++;
+	} else {
 		ev_idle_start(loop, &server->busy);
+	}
+	if (server_is_done(server))
+		ev_break(loop, EVBREAK_ALL);
 }
 
 /* It is there so that libev does not block. */
@@ -422,12 +445,23 @@ server_on_busy(struct ev_loop *loop, struct ev_idle *busy, int revents)
 	(void)revents;
 }
 
+static size_t
+server_unsent(const struct session *session)
+{
+	const struct client *c = session->owner;
+
+	return buffer_len(&c->connection.out);
+}
+
 static void
 server_gather(struct command_context *context)
 {
 	struct server *server = (struct server *)context;
 
 	fdpoll_gather(&server->fdpoll);
+	children_gather(&server->children);
+	pidpoll_gather(&server->pidpoll);
+	signals_gather(&server->signals);
 }
 
 /* --- accepting ---------------------------------------------------------- */
@@ -545,10 +579,8 @@ server_on_idle(struct ev_loop *loop, struct ev_timer *timer, int revents)
 	server->retired = true;
 	while (server_accept_one(server))
 		continue;
-	if (server->n_clients > 0)
-		return;
-	log_notice("ending: no client for %g s", server->exit_idle);
-	ev_break(loop, EVBREAK_ALL);
+	if (server->n_clients == 0)
+		log_notice("ending: no client for %g s", server->exit_idle);
 }
 
 static void
@@ -563,10 +595,7 @@ server_on_signal(struct ev_loop *loop, struct ev_signal *signal, int revents)
 	log_notice("ending: %s", strsignal(signal->signum));
 	server->exiting = true;
 	server_stop_accepting(server);
-	if (server->n_clients == 0) {
-		ev_break(loop, EVBREAK_ALL);
-		return;
-	}
+	children_terminate(&server->children);
 	ev_timer_start(loop, &server->exit_timer);
 	TAILQ_FOREACH(c, &server->clients, entry)
 		client_wake(c);
@@ -592,8 +621,11 @@ server_on_exit_timer(struct ev_loop *loop, struct ev_timer *timer, int revents)
 		events += client_untaken(c);
 		bytes += buffer_len(&c->connection.out);
 	}
-	log_notice("%zu clients did not take %zu events and %zu bytes more",
-	    server->n_clients, events, bytes);
+	if (server->n_clients > 0)
+		log_notice("%zu clients did not take %zu events and %zu bytes "
+			   "more",
+		    server->n_clients, events, bytes);
+	children_kill(&server->children);
 	ev_break(loop, EVBREAK_ALL);
 }
 
@@ -608,6 +640,7 @@ server_raise_nofile(struct server *server)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		fatal("getrlimit: RLIMIT_NOFILE: %s", strerror(errno));
+	server->nofile = limit;
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
 		log_warning("setrlimit: RLIMIT_NOFILE: %s", strerror(errno));
@@ -686,17 +719,27 @@ server_new(const struct server_options *options)
 	err = fdpoll_init(&server->hangups, server->loop);
 	if (err == 0)
 		err = fdpoll_init(&server->fdpoll, server->loop);
+	if (err == 0)
+		err = pidpoll_init(&server->pidpoll, server->loop);
 	if (err < 0)
 		fatal("epoll_create1: %s", strerror(-err));
+	err = signals_init(&server->signals, server->loop);
+	if (err < 0)
+		fatal("signalfd: %s", strerror(-err));
+	children_init(&server->children, server->loop, &server->pidpoll);
+	server->children.nofile = server->nofile;
 	server->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (server->reserve < 0)
 		fatal("/dev/null: %s", strerror(errno));
 	server->exit_idle = options->exit_idle;
+	server->no_paths = options->no_paths;
+	server->no_spawn = options->no_spawn;
 	TAILQ_INIT(&server->clients);
 	TAILQ_INIT(&server->work);
 	TAILQ_INIT(&server->dying);
 	wallclock_init(&server->clock, server->loop);
 	zones_init(&server->zones);
+	server->stats.since = wallclock_monotonic(&server->clock);
 	session_registry_init(&server->registry);
 	server->context = (struct command_context){
 		.loop = server->loop,
@@ -704,6 +747,8 @@ server_new(const struct server_options *options)
 		.zones = &server->zones,
 		.limits = &server->limits,
 		.registry = &server->registry,
+		.stats = &server->stats,
+		.unsent = server_unsent,
 		.gather = server_gather,
 	};
 	message_init(&server->context.message);
@@ -731,11 +776,14 @@ server_free(struct server *server)
 	server_free_dying(server, SIZE_MAX);
 	session_registry_fini(&server->registry);
 	message_fini(&server->context.message);
+	children_fini(&server->children);
 	limits_fini(&server->limits);
 	buffer_pool_fini(&server->pool);
 	ev_prepare_stop(server->loop, &server->prepare);
 	ev_signal_stop(server->loop, &server->sigterm);
 	ev_signal_stop(server->loop, &server->sigint);
+	signals_fini(&server->signals);
+	pidpoll_fini(&server->pidpoll);
 	wallclock_fini(&server->clock);
 	zones_fini(&server->zones);
 	fdpoll_fini(&server->fdpoll);

@@ -1,6 +1,7 @@
 #ifndef EVD_SERVER_H
 #define EVD_SERVER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -11,6 +12,8 @@ struct server_options {
 	const char *path;
 	mode_t mode;	  /* of the socket */
 	double exit_idle; /* seconds without a client; negative: never */
+	bool no_paths;	  /* nobody may have evd open or watch one */
+	bool no_spawn;	  /* nobody may have evd start a program */
 	uint64_t uid_limits[LIMITS];	 /* 0: the default */
 	uint64_t session_limits[LIMITS]; /* 0: the uid's */
 };

@@ -9,6 +9,7 @@
 
 #include "event.h"
 #include "memory.h"
+#include "watchers/classes.h"
 
 /* --- the registry ------------------------------------------------------- */
 
@@ -32,6 +33,7 @@ void
 session_registry_fini(struct session_registry *registry)
 {
 	table_fini(&registry->table);
+	free(registry->slots);
 }
 
 static bool
@@ -84,6 +86,67 @@ session_register(struct session *s)
 
 	table_insert(&s->registry->table, &s->node,
 	    session_hash(s->registry, &key));
+}
+
+/* --- by number ------------------------------------------------------------ */
+
+/* The first place of a number above the one given. */
+static size_t
+registry_find_slot(const struct session_registry *registry, uint64_t number)
+{
+	size_t low = 0, high = registry->n_slots;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (registry->slots[middle].number <= number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Numbers only grow, so the list stays in order. */
+static void
+registry_add_slot(struct session_registry *registry, struct session *s)
+{
+	if (registry->n_slots == registry->size) {
+		registry->size = registry->size == 0 ? 64 : 2 * registry->size;
+		registry->slots = memory_realloc(registry->slots,
+		    registry->size * sizeof(*registry->slots));
+	}
+	registry->slots[registry->n_slots++] = (struct session_slot){ s->number,
+		s };
+}
+
+/* Places are given up when most of them are empty. */
+static void
+registry_remove_slot(struct session_registry *registry, struct session *s)
+{
+	size_t n = 0;
+
+	registry->slots[registry_find_slot(registry, s->number - 1)]
+	    .session = NULL;
+	if (registry->n_slots < 2 * registry->table.count + 64)
+		return;
+	for (size_t i = 0; i < registry->n_slots; i++)
+		if (registry->slots[i].session != NULL)
+			registry->slots[n++] = registry->slots[i];
+	registry->n_slots = n;
+}
+
+struct session *
+session_next_by_number(const struct session_registry *registry,
+    uint64_t *number, size_t *visits)
+{
+	for (size_t i = registry_find_slot(registry, *number);
+	     i<registry->n_slots && * visits> 0; i++, (*visits)--) {
+		*number = registry->slots[i].number;
+		if (registry->slots[i].session != NULL)
+			return registry->slots[i].session;
+	}
+	return NULL;
 }
 
 int
@@ -156,6 +219,7 @@ session_on_dequeue(struct watcher *w)
 		return;
 	if (watcher_is_held(w)) {
 		TAILQ_REMOVE(&s->held, w, queued);
+		s->n_held--;
 	} else {
 		TAILQ_REMOVE(session_queue_of(s, w), w, queued);
 		s->sets[w->queue - QUEUE_READY_0].n--;
@@ -209,9 +273,15 @@ session_new(const struct session_config *config)
 	s->host.clock = config->clock;
 	s->host.zones = config->zones;
 	s->host.fdpoll = config->fdpoll;
+	s->host.pidpoll = config->pidpoll;
+	s->host.signals = config->signals;
+	s->host.children = &s->children;
 	s->host.account = &s->account;
 	s->host.peer = &s->peer;
 	s->peer = *config->peer;
+	s->stats = config->stats;
+	s->created = wallclock_monotonic(config->clock);
+	children_set_init(&s->children, config->children, &s->account);
 	s->host.queue = session_on_queue;
 	s->host.dequeue = session_on_dequeue;
 	s->registry = config->registry;
@@ -228,6 +298,7 @@ session_new(const struct session_config *config)
 	snprintf(name, sizeof(name), "#%" PRIu64, s->number);
 	s->name = memory_strdup(name);
 	session_register(s);
+	registry_add_slot(s->registry, s);
 	return s;
 }
 
@@ -236,6 +307,7 @@ session_end(struct session *s)
 {
 	s->ended = true;
 	table_remove(&s->registry->table, &s->node);
+	registry_remove_slot(s->registry, s);
 }
 
 static void
@@ -257,6 +329,8 @@ session_free_some(struct session *s, size_t *budget)
 {
 	struct watcher *w;
 
+	if (!children_set_end(&s->children, budget))
+		return false;
 	while ((w = TAILQ_FIRST(&s->watchers)) != NULL) {
 		if (*budget == 0)
 			return false;
@@ -264,6 +338,7 @@ session_free_some(struct session *s, size_t *budget)
 		session_free_watcher(s, w);
 	}
 	table_fini(&s->names);
+	free(s->host.fed);
 	account_fini(&s->account);
 	free(s->name);
 	free(s);
@@ -292,15 +367,22 @@ struct watcher *
 session_find_watcher(const struct session *s, const struct name *name,
     struct error *error)
 {
+	return session_find_watcher_as(s, "watcher", name, error);
+}
+
+struct watcher *
+session_find_watcher_as(const struct session *s, const char *member,
+    const struct name *name, struct error *error)
+{
 	uint32_t hash;
 	struct watcher *w = session_lookup_watcher(s, name, &hash);
 	char found[EXCERPT_SIZE];
 
 	if (w == NULL)
 		error_set(error, ERROR_NO_SUCH_WATCHER,
-		    "member \"watcher\" is %s, expected the name of a "
-		    "watcher of this session",
-		    message_excerpt(found, name->json));
+		    "member \"%s\" is %s, expected the name of a watcher of "
+		    "this session",
+		    member, message_excerpt(found, name->json));
 	return w;
 }
 
@@ -409,6 +491,7 @@ session_write_event(struct session *s, struct watcher *w, struct buffer *b)
 {
 	const struct watcher_class *class = w->class;
 	struct event event;
+	bool more;
 
 	watcher_catch_up(w);
 	/* It would say the same again at once, and none could acknowledge. */
@@ -429,14 +512,22 @@ session_write_event(struct session *s, struct watcher *w, struct buffer *b)
 		class->put_event(w, b);
 	event_end(b, &event);
 
+	s->stats->events[watcher_class_index(class)]++;
+	s->stats->merged += event.overrun;
 	s->batch_ends |= w->end;
+	more = class->next != NULL && class->next(w);
+	/* What is behind it belongs to the same batch. */
+	if (more && !(w->hold && !s->input_ended))
+		return;
 	session_on_dequeue(w);
 	if (w->hold && !s->input_ended) {
 		w->seq = s->seq;
 		w->queue = QUEUE_HELD;
 		TAILQ_INSERT_TAIL(&s->held, w, queued);
+		s->n_held++;
 	}
-	watcher_written(w);
+	if (!more)
+		watcher_written(w);
 	session_forget_spent(s, w);
 }
 

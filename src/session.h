@@ -8,6 +8,7 @@
 #include "account.h"
 #include "buffer.h"
 #include "hash.h"
+#include "stats.h"
 #include "table.h"
 #include "watcher.h"
 
@@ -24,11 +25,18 @@
  */
 #define PRIORITIES (2 * PRIORITY_MAX + 1)
 
-/* All sessions, by uid and name. */
+struct session_slot {
+	uint64_t number;
+	struct session *session; /* NULL: it has ended */
+};
+
+/* All sessions, by uid and name, and by number. */
 struct session_registry {
 	struct table table;
-	struct hash_key key; /* for names of watchers as well */
-	uint64_t last;	     /* number given */
+	struct hash_key key;	    /* for names of watchers as well */
+	uint64_t last;		    /* number given */
+	struct session_slot *slots; /* by number; also of some that ended */
+	size_t n_slots, size;
 };
 
 struct session_set {
@@ -41,17 +49,21 @@ struct session {
 	struct table_node node;	  /* in the registry */
 	struct session_registry *registry;
 	struct account account;
+	struct children_set children;
 	struct peer peer;		   /* whose it is */
 	void (*on_work)(struct session *); /* there is an event to write */
 	void *owner;
 	TAILQ_ENTRY(session) entry; /* the owner's */
+	struct stats *stats;
 	uint64_t number;
-	char *name; /* without quotes: "#5" or what the client chose */
+	double created; /* CLOCK_MONOTONIC */
+	char *name;	/* without quotes: "#5" or what the client chose */
 
 	struct table names; /* of watchers */
 	struct watcher_list watchers;
 	struct session_set sets[2];
 	struct watcher_list held;
+	size_t n_held;
 	int batch;	  /* which set is being written */
 	uint64_t batches; /* begun */
 	uint64_t seq;	  /* of the last event written */
@@ -75,6 +87,10 @@ struct session_config {
 	struct zones *zones;
 	struct limits *limits;
 	struct fdpoll *fdpoll;
+	struct pidpoll *pidpoll;
+	struct children *children;
+	struct signals *signals;
+	struct stats *stats;
 	const struct peer *peer; /* is copied */
 	void (*on_work)(struct session *);
 	void *owner;
@@ -85,14 +101,23 @@ struct session *session_new(const struct session_config *);
 /* The name is free again, and nothing fires any more. */
 void session_end(struct session *);
 /*
- * Frees up to *budget watchers of a session that has ended, and takes their
- * number from it.  Returns true when the session itself is freed.
+ * Lets go of up to *budget children and watchers of a session that has ended,
+ * and takes their number from it.  Returns true when the session itself is
+ * freed.
  */
 bool session_free_some(struct session *, size_t *budget);
 
 /* Borrowed; NULL with the error if the uid has no session of that name. */
 struct session *session_find(struct session_registry *, uid_t, struct slice,
     struct error *);
+/*
+ * Borrowed; the one that was created next after number *number, which becomes
+ * its own.  NULL behind the last, and when *visits, from which it takes the
+ * number of places that it looks at, is used up; *number is then that of the
+ * last place.
+ */
+struct session *session_next_by_number(const struct session_registry *,
+    uint64_t *number, size_t *visits);
 /* Takes a name.  Returns 0, or -1 with the error and nothing changed. */
 int session_rename(struct session *, struct slice, struct error *);
 
@@ -116,6 +141,9 @@ void session_unwatch(struct session *, struct watcher *, struct cleared *);
 /* Borrowed; NULL with the error. */
 struct watcher *session_find_watcher(const struct session *,
     const struct name *, struct error *);
+/* The same, for the member of that name. */
+struct watcher *session_find_watcher_as(const struct session *,
+    const char *member, const struct name *, struct error *);
 /*
  * Changes what is charged for a watcher's data from one size to another.
  * Returns 0, or -1 with the error and nothing changed; to a smaller size never

@@ -128,12 +128,21 @@ watcher_forget(struct watcher *w)
 		w->class->forget(w);
 }
 
+uint64_t
+watcher_overrun(const struct watcher *w)
+{
+	if (!w->pending || w->class->behind == NULL)
+		return w->overrun;
+	return w->overrun + w->class->behind(w);
+}
+
 /* Takes back what is pending, but sets nothing going. */
 static void
 watcher_take_back(struct watcher *w, struct cleared *cleared)
 {
 	watcher_catch_up(w);
-	*cleared = (struct cleared){ w->pending, w->revents, w->overrun };
+	*cleared = (struct cleared){ w->pending, w->revents,
+		watcher_overrun(w) };
 	if (!w->pending)
 		return;
 	if (!watcher_is_held(w))

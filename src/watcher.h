@@ -7,11 +7,14 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "fdpoll.h"
 #include "account.h"
+#include "children.h"
+#include "fdpoll.h"
 #include "message.h"
 #include "param.h"
 #include "peer.h"
+#include "pidpoll.h"
+#include "signals.h"
 #include "table.h"
 #include "wallclock.h"
 #include "zone.h"
@@ -38,6 +41,10 @@ struct watcher_host {
 	struct wallclock *clock;
 	struct zones *zones;
 	struct fdpoll *fdpoll; /* for clients' descriptors */
+	struct pidpoll *pidpoll;
+	struct children_set *children; /* that the session has spawned */
+	struct signals *signals;
+	struct signals_set *fed; /* NULL: no watcher has needed it yet */
 	struct account *account;
 	const struct peer *peer;
 	/* An event is pending that was not: put the watcher in its place. */
@@ -57,9 +64,14 @@ struct watcher_class {
 	 */
 	const struct param *params;
 	size_t n_params;
-	uint32_t live; /* those that `set` may change while it is active */
-	bool full;     /* needs full rights, whatever the members */
-	bool level;    /* "it is so now": always held, and not polled then */
+	uint32_t live;	  /* those that `set` may change while it is active */
+	enum right right; /* that it needs, whatever the members */
+	/*
+	 * A member, as PARAM_BIT(), that takes no more than RIGHT_ALL if it is
+	 * true; 0: there is none.
+	 */
+	uint32_t harmless;
+	bool level; /* "it is so now": always held, and not polled then */
 
 	/*
 	 * Takes the members given.  fresh: the watcher is being registered
@@ -96,6 +108,20 @@ struct watcher_class {
 	void (*catch_up)(struct watcher *);
 	/* Active: the event was written or taken back, or the hold is over. */
 	void (*rearm)(struct watcher *);
+	/*
+	 * For types that keep the events of several things apart.  behind():
+	 * the firings that are pending behind the event that is to be written
+	 * next.  next(): that one was written; makes the one behind it take its
+	 * place, and returns whether there is one.
+	 */
+	uint64_t (*behind)(const struct watcher *);
+	bool (*next)(struct watcher *);
+	/*
+	 * The `spawn` and `kill` verbs: takes a child to be watched; the
+	 * child, NULL if it has ended or was never one of evd's.
+	 */
+	void (*adopt)(struct watcher *, struct child *, bool trace);
+	struct child *(*spawned)(const struct watcher *);
 	/* Members of the event's line, and of the reply to `get`. */
 	void (*put_event)(const struct watcher *, struct buffer *);
 	void (*put_state)(const struct watcher *, struct buffer *);
@@ -205,6 +231,9 @@ int watcher_start(struct watcher *, struct cleared *, struct error *);
 void watcher_stop(struct watcher *, struct cleared *);
 int watcher_reset(struct watcher *, struct cleared *, struct error *);
 void watcher_clear(struct watcher *, struct cleared *);
+
+/* What an event that was taken back now would say of merged firings. */
+uint64_t watcher_overrun(const struct watcher *);
 
 /* Adds to overrun what the clock counts; before an event is written. */
 void watcher_catch_up(struct watcher *);

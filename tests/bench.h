@@ -30,6 +30,10 @@ static struct bench {
 	struct session_registry registry;
 	struct command_context context;
 	struct command_deferred *deferred;
+	struct pidpoll pidpoll;
+	struct children children;
+	struct signals signals;
+	struct stats stats;
 	struct session *session;
 	struct buffer out;
 	char *said; /* the line that is executed, for its slices */
@@ -45,6 +49,13 @@ bench_on_work(struct session *s)
 {
 	(void)s;
 	bench.works++;
+}
+
+static inline size_t
+bench_unsent(const struct session *s)
+{
+	(void)s;
+	return 0;
 }
 
 static inline void
@@ -64,6 +75,10 @@ bench_new_session(uid_t uid)
 		.zones = &bench.zones,
 		.limits = &bench.limits,
 		.fdpoll = &bench.fdpoll,
+		.pidpoll = &bench.pidpoll,
+		.children = &bench.children,
+		.signals = &bench.signals,
+		.stats = &bench.stats,
 		.peer = &peer,
 		.on_work = bench_on_work,
 	};
@@ -90,6 +105,9 @@ bench_setup(void)
 	wallclock_init(&bench.clock, bench.loop);
 	zones_init(&bench.zones);
 	ck_assert_int_eq(fdpoll_init(&bench.fdpoll, bench.loop), 0);
+	ck_assert_int_eq(pidpoll_init(&bench.pidpoll, bench.loop), 0);
+	ck_assert_int_eq(signals_init(&bench.signals, bench.loop), 0);
+	children_init(&bench.children, bench.loop, &bench.pidpoll);
 	limits_init(&bench.limits);
 	session_registry_init(&bench.registry);
 	buffer_init(&bench.out, NULL);
@@ -99,6 +117,8 @@ bench_setup(void)
 		.zones = &bench.zones,
 		.limits = &bench.limits,
 		.registry = &bench.registry,
+		.stats = &bench.stats,
+		.unsent = bench_unsent,
 		.gather = bench_gather,
 	};
 	message_init(&bench.context.message);
@@ -121,6 +141,9 @@ bench_teardown(void)
 	free(bench.text);
 	message_fini(&bench.context.message);
 	session_registry_fini(&bench.registry);
+	children_fini(&bench.children);
+	signals_fini(&bench.signals);
+	pidpoll_fini(&bench.pidpoll);
 	limits_fini(&bench.limits);
 	buffer_fini(&bench.out);
 	fdpoll_fini(&bench.fdpoll);

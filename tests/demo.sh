@@ -136,6 +136,20 @@ END
 expect cron '"result":{"next":\[' '"event":"scheduler","watcher":"cron".*"at":' \
 	'"event":"bye"'
 
+say 'A program that evd starts, and how it has ended.'
+show_session child <<-'END'
+	{"cmd":"spawn","argv":["sh","-c","exit 3"],"watcher":"work","end":true}
+END
+expect child '"event":"child","watcher":"work".*"exit":3,"active":false' \
+	'"event":"bye"'
+
+say 'A signal to the daemon, here from a program that it has started.'
+show_session signal <<-'END'
+	{"cmd":"watch","type":"signal","watcher":"usr1","signum":"USR1","end":true}
+	{"cmd":"spawn","argv":["sh","-c","kill -USR1 $PPID"]}
+END
+expect signal '"event":"signal","watcher":"usr1".*"signum":10' '"event":"bye"'
+
 say 'An async: one program waits, as the session "kitchen", ...'
 start_session bell >"$dir/bell.out" <<-'END' &
 	{"cmd":"hello","session":"kitchen"}

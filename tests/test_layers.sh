@@ -5,20 +5,21 @@
 cd "$EVD_SRCDIR" || exit 1
 
 layers='
-log memory buffer put hash table paths process civil zone calendar
+log memory buffer put hash table paths process feature signame civil zone calendar
 :jansson.h
-socket message param event account fdqueue peer schedule
+socket peer message param event stats account fdqueue schedule
 :ev.h
-fdpoll wallclock
+fdpoll wallclock pidpoll children signals
 watcher
 recur
-watchers/async watchers/io watchers/periodic watchers/scheduler
+watchers/async watchers/child watchers/io watchers/periodic
+watchers/scheduler watchers/signal
 watchers/timer
 watchers/classes
 session
 connection
 command
-cmd-calendar cmd-session cmd-watcher
+cmd-calendar cmd-process cmd-session cmd-stats cmd-watcher
 ensure
 server
 main

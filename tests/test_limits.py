@@ -45,11 +45,12 @@ def test_hello_says_the_limits():
         "max-watchers": 6,
         "max-bytes": 7000,
         "max-descriptors": 8,
+        "max-children": 9,
     }
     args = [part for name in options for part in ("--" + name, str(options[name]))]
     with Daemon(args) as evd, evd.connect() as c:
         limits = c.call("hello")["limits"]
-        session = {"watchers": 6, "bytes": 7000, "descriptors": 8}
+        session = {"watchers": 6, "bytes": 7000, "descriptors": 8, "children": 9}
         assert limits["uid"] == {"sessions": 5, **session}
         assert limits["session"] == session
 
@@ -57,17 +58,19 @@ def test_hello_says_the_limits():
 def test_limits_by_default():
     with Daemon() as evd, evd.connect() as c:
         limits = c.call("hello")["limits"]
-        session = {"watchers": 250000, "bytes": 64 << 20, "descriptors": 65536}
+        session = {"watchers": 250000, "bytes": 64 << 20}
+        session.update(descriptors=65536, children=4096)
         assert limits["uid"] == {"sessions": 16384, **session}
         assert limits["session"] == session
 
 
 def test_limits_of_a_session():
     args = ["--max-session-watchers", "3", "--max-session-bytes", "5000"]
-    args += ["--max-session-descriptors", "7"]
+    args += ["--max-session-descriptors", "7", "--max-session-children", "2"]
     with Daemon(args) as evd, evd.connect() as c:
         limits = c.call("hello")["limits"]
-        assert limits["session"] == {"watchers": 3, "bytes": 5000, "descriptors": 7}
+        session = {"watchers": 3, "bytes": 5000, "descriptors": 7, "children": 2}
+        assert limits["session"] == session
 
 
 def test_sessions():

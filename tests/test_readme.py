@@ -119,7 +119,7 @@ class Player:
     """The terminals, and what the rules for values in JSON want to know."""
 
     Daemon = collections.namedtuple("Daemon", "pid")
-    DIRECTIVES = {name: [] for name in Transcript.DIRECTIVES}
+    DIRECTIVES = {**{name: [] for name in Transcript.DIRECTIVES}, "any": ["pid"]}
 
     def __init__(self, directory):
         self.directory = directory

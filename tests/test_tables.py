@@ -151,6 +151,27 @@ def test_every_type_has_an_event_and_is_a_feature():
     assert events == set(SCHEMA.types)
 
 
+def rights(text):
+    """What the table of rights lists, by right."""
+    table = re.search(r"^\| right \|.*\n\|[- |]+\|\n((?:\|.*\n)+)", text, re.M)
+    assert table, "no table of rights"
+    found = {}
+    for row in table.group(1).splitlines():
+        right, _, *columns = (cell.strip() for cell in row.strip("|").split("|"))
+        names = [re.findall(r"`([^`]+)`", column) for column in columns]
+        found[right.strip("`")] = dict(zip(("verbs", "types", "members"), names))
+    return found
+
+
+@pytest.mark.parametrize("name", ["protocol/protocol.md", "SECURITY.md"])
+def test_rights_are_as_documented(code, name):
+    text = (PROTOCOL.parent / name).read_text(encoding="utf-8")
+    assert rights(text) == code["rights"]
+    for member in code["harmless"]:
+        kind = member.partition(".")[0]
+        assert "With `%s` true a `%s` is for all" % (member, kind) in text
+
+
 def properties(schema):
     """The names of all members that a part of the schema speaks of."""
     if isinstance(schema, list):

@@ -49,11 +49,11 @@ struct io_args {
 static const struct param io_params[] = {
 	[IO_EVENTS] = PARAM("events", PARAM_EVENTS, struct io_args, events),
 	[IO_PATH] = PARAM("path", PARAM_PATH, struct io_args, path,
-	    .full = true),
+	    .right = RIGHT_PATHS),
 	[IO_PID] = PARAM("pid", PARAM_INTEGER, struct io_args, pid,
-	    .full = true, .min = 1, .max = INT32_MAX),
-	[IO_FD] = PARAM("fd", PARAM_INTEGER, struct io_args, fd, .full = true,
-	    .min = 0, .max = INT32_MAX),
+	    .right = RIGHT_FULL, .min = 1, .max = INT32_MAX),
+	[IO_FD] = PARAM("fd", PARAM_INTEGER, struct io_args, fd,
+	    .right = RIGHT_FULL, .min = 0, .max = INT32_MAX),
 };
 
 /* --- the descriptor ------------------------------------------------------- */

@@ -569,6 +569,7 @@ LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 		.path = fuzz_path,
 		.mode = 0600,
 		.exit_idle = -1,
+		.no_spawn = true, /* programs of the fuzzer's would be real */
 		.uid_limits = { [LIMIT_WATCHERS] = 40,
 		    [LIMIT_BYTES] = 4000,
 		    [LIMIT_DESCRIPTORS] = 8 },
@@ -577,6 +578,7 @@ LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 		    [LIMIT_DESCRIPTORS] = 6 },
 	};
 	struct timespec now;
+	sigset_t none;
 	struct server *server;
 	int open_before = fuzz_lowest_free();
 
@@ -590,6 +592,9 @@ LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	server_run(server);
 	server_free(server);
 	fakeclock.on = false;
+	/* Signals that clients watched; libFuzzer has uses of its own. */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	must(fuzz_lowest_free() == open_before, "a descriptor is left open");
 	return 0;
 }
