@@ -89,7 +89,7 @@ log_put_line(enum log_level level, const char *text)
 		log_dropped++;
 }
 
-static void
+static void __attribute__((format(printf, 2, 0)))
 log_vwrite(enum log_level level, const char *fmt, va_list ap)
 {
 	char text[LOG_LINE_MAX - 64];
