@@ -206,7 +206,8 @@ def test_more_asked_than_passed(evd, c, pipe):
 def test_more_asked_than_passed_takes_nothing_of_later_lines(evd, other, c, pipe):
     """Whether evd has read these already or not."""
     before = evd.fds()
-    c.send(*[NOW] * 250)
+    # So many that it reads on before it comes to them.
+    c.send(*[NOW] * 1000)
     c.send_fds([watch("a", fds=2)], [pipe[0]])
     for name in ("b", "c"):
         c.send_fds([watch(name)], [pipe[0]])
