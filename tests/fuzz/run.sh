@@ -37,7 +37,7 @@ function act(action) {
 		n = split(substr($0, RSTART + 2), passed, " ")
 		$0 = substr($0, 1, RSTART - 1)
 		while (n-- > 0)
-			act("\021")
+			act("\022")
 	}
 	print >conversation
 	if (!seen[$0]++) {
