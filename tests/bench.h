@@ -24,12 +24,12 @@ static struct bench {
 	struct ev_loop *loop;
 	struct wallclock clock;
 	struct zones zones;
-	struct limits limits;
 	struct fdpoll fdpoll;
-	struct fdqueue fds; /* nobody passes any */
+	struct limits limits;
 	struct session_registry registry;
 	struct command_context context;
 	struct command_deferred *deferred;
+	struct fdqueue fds;
 	struct session *session;
 	struct buffer out;
 	char *said; /* the line that is executed, for its slices */
@@ -123,9 +123,9 @@ bench_teardown(void)
 	session_registry_fini(&bench.registry);
 	limits_fini(&bench.limits);
 	buffer_fini(&bench.out);
-	fdpoll_fini(&bench.fdpoll);
-	zones_fini(&bench.zones);
 	wallclock_fini(&bench.clock);
+	zones_fini(&bench.zones);
+	fdpoll_fini(&bench.fdpoll);
 	ck_assert_uint_eq(ev_pending_count(bench.loop), 0);
 	ev_loop_destroy(bench.loop);
 	fakeclock.on = false;
@@ -175,14 +175,13 @@ bench_take_text(void)
 static inline const char *
 bench_say_to(struct session *s, const char *text)
 {
-	struct line line;
+	struct line line = { .number = ++bench.lines };
 
 	free(bench.said);
 	bench.said = unit_json(text);
+	line.p = bench.said;
+	line.len = strlen(bench.said);
 	ck_assert_uint_eq(buffer_len(&bench.out), 0);
-	line = (struct line){ .p = bench.said,
-		.len = strlen(bench.said),
-		.number = ++bench.lines };
 	command_execute(&bench.context, s, &bench.deferred, &line, &bench.fds,
 	    &bench.out);
 	return bench_take_text();
@@ -299,11 +298,11 @@ bench_watch_class(const struct watcher_class *class, const char *name,
 	char json[300];
 	struct name n = { .json = { json, 0 } };
 	struct error error;
-	int fd = -1;
+	int none = -1;
 
-	options.fd = &fd;
 	n.json.len = (size_t)snprintf(json, sizeof(json), "\"%s\"", name);
 	options.start = true;
+	options.fd = &none;
 	return session_watch(bench.session, class, &n, &options, &no_args,
 	    &error);
 }

@@ -157,6 +157,22 @@ say 'So the first one has got:'
 sed 1,4d "$dir/bell.out"
 expect bell '"event":"async","watcher":"bell"' '"event":"bye"'
 
+say 'An io: something to read in a FIFO. Nobody has it open yet but evd.'
+mkfifo "$dir/fifo"
+start_session fifo >"$dir/fifo.out" <<-END &
+	{"cmd":"watch","type":"io","watcher":"fifo","events":"r","path":"$dir/fifo","end":true}
+END
+fifo=$!
+pids="$pids $fifo"
+wait_for came fifo '"result":{}' || fail 'no watcher of the FIFO'
+cat "$dir/fifo.out"
+
+say 'Somebody writes into it, and there is the event.'
+echo hello >"$dir/fifo"
+wait $fifo || fail "socat gave $?"
+sed 1,2d "$dir/fifo.out"
+expect fifo '"event":"io","watcher":"fifo","revents":1' '"event":"bye"'
+
 # The end
 
 say 'And SIGTERM ends the daemon.'

@@ -40,30 +40,34 @@ def bye_of(client):
 
 
 def test_hello_says_the_limits():
-    options = {"max-sessions": 5, "max-watchers": 6, "max-bytes": 7000}
+    options = {
+        "max-sessions": 5,
+        "max-watchers": 6,
+        "max-bytes": 7000,
+        "max-descriptors": 8,
+    }
     args = [part for name in options for part in ("--" + name, str(options[name]))]
     with Daemon(args) as evd, evd.connect() as c:
         limits = c.call("hello")["limits"]
-        assert limits["uid"] == {"sessions": 5, "watchers": 6, "bytes": 7000}
-        assert limits["session"] == {"watchers": 6, "bytes": 7000}
+        session = {"watchers": 6, "bytes": 7000, "descriptors": 8}
+        assert limits["uid"] == {"sessions": 5, **session}
+        assert limits["session"] == session
 
 
 def test_limits_by_default():
     with Daemon() as evd, evd.connect() as c:
         limits = c.call("hello")["limits"]
-        assert limits["uid"] == {
-            "sessions": 16384,
-            "watchers": 250000,
-            "bytes": 64 << 20,
-        }
-        assert limits["session"] == {"watchers": 250000, "bytes": 64 << 20}
+        session = {"watchers": 250000, "bytes": 64 << 20, "descriptors": 65536}
+        assert limits["uid"] == {"sessions": 16384, **session}
+        assert limits["session"] == session
 
 
 def test_limits_of_a_session():
     args = ["--max-session-watchers", "3", "--max-session-bytes", "5000"]
+    args += ["--max-session-descriptors", "7"]
     with Daemon(args) as evd, evd.connect() as c:
         limits = c.call("hello")["limits"]
-        assert limits["session"] == {"watchers": 3, "bytes": 5000}
+        assert limits["session"] == {"watchers": 3, "bytes": 5000, "descriptors": 7}
 
 
 def test_sessions():

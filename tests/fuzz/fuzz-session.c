@@ -37,6 +37,7 @@ int __real_ev_run(struct ev_loop *loop, int flags);
 int __wrap_ev_run(struct ev_loop *loop, int flags);
 
 #define CLIENTS 2
+#define FDS	8 /* that one message brings */
 #define FILL	30000
 /* Iterations in which nothing comes: it has said all, or is stuck. */
 #define ROUNDS_QUIET 5
@@ -56,6 +57,8 @@ struct fuzz_client {
 	bool ended;    /* the input */
 	bool said_bye; /* evd */
 	bool skipping; /* the rest of an over-long line */
+	int fds[FDS];  /* to go with the next bytes */
+	size_t n_fds;
 	struct buffer chunk;
 	struct buffer line; /* the last, not complete yet */
 	struct buffer in;
@@ -67,6 +70,8 @@ struct fuzz_client {
 static char fuzz_dir[] = "/tmp/evd-fuzz-XXXXXX";
 static char fuzz_path[sizeof(fuzz_dir) + sizeof("/socket")];
 static struct fuzz_client fuzz_clients[CLIENTS];
+static int fuzz_pipe[2]; /* there is something to read */
+static int fuzz_null;
 static const unsigned char *fuzz_data;
 static size_t fuzz_size;
 static bool fuzz_exiting;
@@ -311,6 +316,33 @@ fuzz_iterate(struct ev_loop *loop)
 	return came;
 }
 
+/* Writes, and passes what is to go with the first byte. */
+static ssize_t
+client_write(struct fuzz_client *c, const char *bytes, size_t n)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(c->fds))];
+	} control;
+	struct iovec iov = { (char *)bytes, n };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	size_t size = c->n_fds * sizeof(int);
+	ssize_t written;
+
+	if (c->n_fds > 0) {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = CMSG_SPACE(size);
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(size);
+		memcpy(CMSG_DATA(&control.header), c->fds, size);
+	}
+	written = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+	if (written > 0)
+		c->n_fds = 0;
+	return written;
+}
+
 /* Sends the chunk.  Who does not read may have to, so that evd reads. */
 static void
 client_send(struct fuzz_client *c, struct ev_loop *loop)
@@ -320,8 +352,8 @@ client_send(struct fuzz_client *c, struct ev_loop *loop)
 
 	while (c->fd >= 0 && done < buffer_len(&c->chunk)) {
 		const char *bytes = buffer_data(&c->chunk) + done;
-		ssize_t n = send(c->fd, bytes, buffer_len(&c->chunk) - done,
-		    MSG_NOSIGNAL);
+		ssize_t n = client_write(c, bytes,
+		    buffer_len(&c->chunk) - done);
 
 		if (n < 0 && errno != EAGAIN)
 			break; /* evd has closed: that is read later */
@@ -387,6 +419,12 @@ fuzz_act(struct ev_loop *loop, struct fuzz_client *c, enum fuzz_action action)
 		if (!fuzz_exiting)
 			raise(SIGTERM);
 		fuzz_exiting = true;
+		break;
+	case FUZZ_FD:
+	case FUZZ_FD_NULL:
+		if (c->n_fds < FDS)
+			c->fds[c->n_fds++] = action == FUZZ_FD ? fuzz_pipe[0] :
+								 fuzz_null;
 		break;
 	case FUZZ_CUT:
 	case FUZZ_OTHER:
@@ -479,7 +517,22 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	must(mkdtemp(fuzz_dir) != NULL, "%s: %s", fuzz_dir, strerror(errno));
 	snprintf(fuzz_path, sizeof(fuzz_path), "%s/socket", fuzz_dir);
 	atexit(fuzz_remove_dir);
+	fuzz_null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	must(fuzz_null >= 0, "/dev/null: %s", strerror(errno));
+	must(pipe(fuzz_pipe) == 0, "pipe: %s", strerror(errno));
+	must(write(fuzz_pipe[1], "x", 1) == 1, "write: %s", strerror(errno));
 	return 0;
+}
+
+/* If one is left open, it is the first that was free before. */
+static int
+fuzz_lowest_free(void)
+{
+	int fd = dup(fuzz_null);
+
+	must(fd >= 0, "dup: %s", strerror(errno));
+	close(fd);
+	return fd;
 }
 
 int
@@ -489,12 +542,16 @@ LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 		.path = fuzz_path,
 		.mode = 0600,
 		.exit_idle = -1,
-		.uid_limits = { [LIMIT_WATCHERS] = 40, [LIMIT_BYTES] = 4000 },
+		.uid_limits = { [LIMIT_WATCHERS] = 40,
+		    [LIMIT_BYTES] = 4000,
+		    [LIMIT_DESCRIPTORS] = 8 },
 		.session_limits = { [LIMIT_WATCHERS] = 30,
-		    [LIMIT_BYTES] = 3000 },
+		    [LIMIT_BYTES] = 3000,
+		    [LIMIT_DESCRIPTORS] = 6 },
 	};
 	struct timespec now;
 	struct server *server;
+	int open_before = fuzz_lowest_free();
 
 	fuzz_data = data;
 	fuzz_size = size;
@@ -506,5 +563,6 @@ LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	server_run(server);
 	server_free(server);
 	fakeclock.on = false;
+	must(fuzz_lowest_free() == open_before, "a descriptor is left open");
 	return 0;
 }

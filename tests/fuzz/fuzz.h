@@ -32,17 +32,19 @@ enum fuzz_action {
 	FUZZ_READING = 0x04,   /* stops to read, or goes on */
 	FUZZ_END_INPUT = 0x05, /* half-closes */
 	FUZZ_CLOSE = 0x06,
-	FUZZ_OTHER = 0x07, /* what follows is on the other connection */
-	FUZZ_FILL = 0x0e,  /* 30,000 spaces */
-	FUZZ_CLOCK = 0x0f, /* the wall clock is set */
-	FUZZ_EXIT = 0x10,  /* the daemon is told to end */
+	FUZZ_OTHER = 0x07,   /* what follows is on the other connection */
+	FUZZ_FILL = 0x0e,    /* 30,000 spaces */
+	FUZZ_CLOCK = 0x0f,   /* the wall clock is set */
+	FUZZ_EXIT = 0x10,    /* the daemon is told to end */
+	FUZZ_FD = 0x11,	     /* what follows brings one along: of a pipe */
+	FUZZ_FD_NULL = 0x12, /* the same: of /dev/null */
 };
 
 static inline int
 fuzz_is_action(unsigned char c)
 {
 	return (c >= FUZZ_CUT && c <= FUZZ_OTHER) ||
-	    (c >= FUZZ_FILL && c <= FUZZ_EXIT);
+	    (c >= FUZZ_FILL && c <= FUZZ_FD_NULL);
 }
 
 #endif

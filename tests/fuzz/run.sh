@@ -33,6 +33,12 @@ function act(action) {
 }
 /^[A-Z]?>[!?]? / {
 	sub(/^[A-Z]?>[!?]? /, "")
+	if (match($0, / [+][^"}]*$/)) {
+		n = split(substr($0, RSTART + 2), passed, " ")
+		$0 = substr($0, 1, RSTART - 1)
+		while (n-- > 0)
+			act("\021")
+	}
 	print >conversation
 	if (!seen[$0]++) {
 		line = "fuzz/seeds/line-" ++lines
