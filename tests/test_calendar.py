@@ -19,6 +19,9 @@ from evdtest import Daemon, command, scaled
 
 zoneinfo = pytest.importorskip("zoneinfo", reason="python3 has no zoneinfo")
 
+if not os.path.exists("/usr/share/zoneinfo/Europe/Berlin"):
+    pytest.skip("no time zones (Debian: tzdata)", allow_module_level=True)
+
 SEED = int(os.environ.get("EVD_SEED", "1"))
 UTC = datetime.timezone.utc
 

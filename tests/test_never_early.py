@@ -183,8 +183,8 @@ def test_long_batch_counts_from_a_fresh_time():
         assert end - registered < scaled(0.5, 10)
 
 
-def test_batch_behind_others_counts_from_a_fresh_time():
-    """What evd did for others in the same turn does not shorten a timer."""
+def test_clock_goes_on_from_turn_to_turn_of_a_batch():
+    """Also for lines that were read before, among what evd does for others."""
     with Daemon() as evd, Flood(evd, ["calendar"] * 4), evd.connect() as c:
         for _ in range(20):
             # Lines that wait in evd's buffer: more than one turn takes.

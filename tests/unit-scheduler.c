@@ -113,18 +113,25 @@ START_TEST(what_was_due_before_the_jump_is_counted)
 }
 END_TEST
 
-/* Each hears of it in its turn, and one that is asked for at once. */
-START_TEST(jump_is_told_to_some_at_a_time)
+/* That fire when the clock was set. */
+static void
+watch_jumps(int n)
 {
 	char text[128];
 
-	for (int i = 0; i < 2500; i++) {
+	for (int i = 0; i < n; i++) {
 		snprintf(text, sizeof(text),
 		    "{'cmd':'watch','type':'periodic','watcher':%d,"
 		    "'interval':1000000000,'jumps':true}",
 		    i);
 		expect(text, DONE);
 	}
+}
+
+/* Each hears of it in its turn, and one that is asked for at once. */
+START_TEST(jump_is_told_to_some_at_a_time)
+{
+	watch_jumps(2500);
 	jump(3600);
 	session_write_events(bench.session, &bench.out, SIZE_MAX);
 	ck_assert_uint_eq(bench.session->seq, 1000);
@@ -164,6 +171,24 @@ START_TEST(time_of_the_old_clock_is_none)
 }
 END_TEST
 
+/* The same, when its turn to hear of it has not come yet. */
+START_TEST(time_of_the_old_clock_is_none_before_it_is_told)
+{
+	watch_jumps(2500);
+	expect(SCHEDULER("'* * * * *'"), DONE);
+	bench_run(39.99);
+	jump(3600);
+	ck_assert(!TAILQ_EMPTY(&bench.clock.stale));
+	bench_run(0.02);
+	ck_assert(!TAILQ_EMPTY(&bench.clock.stale));
+	bench_run(0);
+	expect("{'cmd':'get','watcher':'s'}",
+	    "{'result':{'type':'scheduler','watcher':'s','active':true,"
+	    "'priority':0,'calendar':'* * * * *','timezone':'Europe/Berlin',"
+	    "'at':3800003700.000000}}");
+}
+END_TEST
+
 START_TEST(texts_are_charged_and_given_back)
 {
 	const uint64_t *bytes = &bench.session->account.used[LIMIT_BYTES];
@@ -200,6 +225,7 @@ main(void)
 	tcase_add_test(cases, what_was_due_before_the_jump_is_counted);
 	tcase_add_test(cases, jump_is_told_to_some_at_a_time);
 	tcase_add_test(cases, time_of_the_old_clock_is_none);
+	tcase_add_test(cases, time_of_the_old_clock_is_none_before_it_is_told);
 	tcase_add_test(cases, texts_are_charged_and_given_back);
 	return unit_run(cases);
 }
