@@ -41,7 +41,7 @@ int __wrap_ev_run(struct ev_loop *loop, int flags);
 #define FILL	30000
 /* What is sent again, as often as this, and bytes in all. */
 #define AGAIN_TIMES 300
-#define AGAIN_BYTES 65536
+#define AGAIN_BYTES 16384
 /* Iterations in which nothing comes: it has said all, or is stuck. */
 #define ROUNDS_QUIET 5
 #define ROUNDS_STUCK 3000
@@ -72,6 +72,7 @@ struct fuzz_client {
 
 static char fuzz_dir[] = "/tmp/evd-fuzz-XXXXXX";
 static char fuzz_path[sizeof(fuzz_dir) + sizeof("/socket")];
+static struct buffer_pool fuzz_pool;
 static struct fuzz_client fuzz_clients[CLIENTS];
 static int fuzz_pipe[2]; /* there is something to read */
 static int fuzz_null;
@@ -267,6 +268,9 @@ client_connect(struct fuzz_client *c)
 	must(fd >= 0, "connect: %s", strerror(-fd));
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	*c = (struct fuzz_client){ .fd = fd, .reading = true };
+	buffer_init(&c->chunk, &fuzz_pool);
+	buffer_init(&c->line, &fuzz_pool);
+	buffer_init(&c->in, &fuzz_pool);
 	TAILQ_INIT(&c->sent);
 }
 
