@@ -124,10 +124,10 @@ def test_time_that_comes_again_fires_again(clock, kind):
 def test_suspend(clock):
     """The monotonic clock stands still, so for evd it is a jump forward."""
     with clock.daemon() as evd, evd.connect() as c:
-        c.watch("timer", "t", after=0.3)
         c.watch("periodic", "p", interval=3600)
         c.watch("scheduler", "s", calendar="*/10 * * * *", timezone="UTC")
         begin = c.call("update")["monotonic"]
+        c.watch("timer", "t", after=0.3)
         clock.jump(8 * 3600)
         shown = now(c)
         assert get(c, "p")["at"] == grid(3600, shown)
