@@ -706,6 +706,39 @@ def test_trace_merges_to_the_last_state(daemon, client):
     assert "continued" not in event
 
 
+def test_trace_merges_in_the_room_of_its_child(daemon, client):
+    """Firings of one child merge behind another child's event, and all count."""
+    client.watch("child", "all", pid=0, trace=True, hold=True)
+    one, two = (sh(client, "exec sleep 1000") for _ in range(2))
+
+    def act(pid, signum, overrun):
+        os.kill(pid, signum)
+        with daemon.connect() as other:
+            wait_until(
+                lambda: other.call("list", session="#1")["watchers"][0]
+                .get("pending", {})
+                .get("overrun")
+                == overrun,
+                "it is pending with an overrun of %d" % overrun,
+            )
+
+    os.kill(one, signal.SIGSTOP)
+    assert client.event()["pid"] == one
+    act(two, signal.SIGSTOP, 0)
+    act(one, signal.SIGCONT, 1)
+    act(one, signal.SIGSTOP, 2)
+    client.call("ack")
+    event = client.event()
+    assert (event["pid"], event["stopped"], "overrun" in event) == (two, 19, False)
+    assert client.call("get", watcher="all")["pending"]["overrun"] == 1
+    client.call("ack")
+    event = client.event()
+    assert (event["pid"], event["stopped"], event["overrun"]) == (one, 19, 1)
+    assert "pending" not in client.call("get", watcher="all")
+    act(one, signal.SIGKILL, 0)
+    assert client.call("clear", watcher="all")["cleared"]["overrun"] == 0
+
+
 def test_trace_is_for_spawned_children(client):
     process = Sleeper()
     error = client.fails("watch", type="child", watcher="t", pid=process.pid, trace=True)
