@@ -11,6 +11,7 @@ after LIMIT seconds, which is only ever reached where something is broken.
 
 import array
 import collections
+import ctypes
 import fcntl
 import json
 import math
@@ -186,6 +187,7 @@ class Client:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._buffer = bytearray()
         self._scanned = 0
+        self._seq = 0
         self._id = 0
         try:
             # With a time limit of Python's a full backlog is an error (EAGAIN);
@@ -267,11 +269,18 @@ class Client:
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         self._scanned = 0
+        # Only what recv reads is known to be an event or not.
+        self._seq = None
         return line
 
     def recv(self):
-        """The next line as a dict."""
-        return decode(self.line())
+        """The next line as a dict; asserts that the events' seq counts by one."""
+        before = self._seq
+        message = decode(self.line())
+        self._seq = message.get("seq", before)
+        if before is not None and "seq" in message:
+            assert message["seq"] == before + 1, message
+        return message
 
     def event(self):
         """The next event; a reply in its place is a failure."""
@@ -520,6 +529,11 @@ class Daemon:
             self.process.send_signal(sig)
         return self.wait()
 
+    def kill(self):
+        """Kill it, as the last thing: a socket that it was given stays behind."""
+        assert self.stop(signal.SIGKILL) == -signal.SIGKILL
+        self._clean()
+
     def wait(self):
         """Wait for the daemon's end, and give its exit status."""
         try:
@@ -563,6 +577,14 @@ class Daemon:
             return len(seen) == 20 and len(set(seen)) == 1
 
         wait_until(asleep, "the daemon sleeps")
+
+    def timeout(self):
+        """For how long it sleeps if nothing happens, in ms; None if that is unknown."""
+        with open("/proc/%d/syscall" % self.pid) as syscall:
+            fields = syscall.read().split()
+        if fields[0] not in ("232", "281") or os.uname().machine != "x86_64":
+            return None
+        return ctypes.c_int(int(fields[4], 16) & 0xFFFFFFFF).value
 
     def memory(self):
         """Its resident memory, in KiB; 0 where a wrapper or a sanitizer adds to it."""

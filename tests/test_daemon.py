@@ -172,7 +172,7 @@ def test_dead_daemons_socket_is_taken_over():
         for _ in range(5):
             evd = Daemon(path=socket)
             assert pid_of(socket) == evd.pid
-            assert evd.stop(signal.SIGKILL) == -signal.SIGKILL
+            evd.kill()
             assert os.path.exists(socket)
         with Daemon(path=socket):
             pid_of(socket)
@@ -219,7 +219,7 @@ def test_of_many_started_at_once_one_serves(stale):
         socket = os.path.join(path, "socket")
         for _ in range(scaled(10, 2)):
             if stale:
-                Daemon(path=socket).stop(signal.SIGKILL)
+                Daemon(path=socket).kill()
             processes = [start("--socket", socket) for _ in range(6)]
             try:
                 wait_until(
@@ -360,8 +360,22 @@ def test_exits_when_idle():
         assert not os.path.exists(evd.path)
 
 
+@contextlib.contextmanager
+def idle_after(seconds):
+    """A daemon that ends when idle, and a client that came before it did."""
+    while True:
+        with Daemon(["--exit-idle", seconds]) as evd:
+            try:
+                client = evd.connect()
+            except ABSENT:
+                continue
+            with client:
+                yield evd, client
+                return
+
+
 def test_is_not_idle_with_a_client():
-    with Daemon(["--exit-idle", "0.2"]) as evd, evd.connect() as c:
+    with idle_after("0.2") as (evd, c):
         c.watch("timer", "w", after=0.8)
         c.event()
         assert evd.process.poll() is None
@@ -370,7 +384,7 @@ def test_is_not_idle_with_a_client():
 
 
 def test_is_not_idle_with_a_half_closed_client():
-    with Daemon(["--exit-idle", "0.1"]) as evd, evd.connect() as c:
+    with idle_after("0.1") as (evd, c):
         c.watch("timer", "w", after=0.5)
         c.shutdown()
         assert c.event()["watcher"] == "w"
@@ -416,9 +430,9 @@ def test_exit_when_idle_with_few_descriptors():
         socket = os.path.join(path, "socket")
         for _ in range(scaled(20, 2)):
             with Daemon(["--exit-idle", "0.02"], path=socket) as evd:
-                limit = evd.fds() + 5
-                resource.prlimit(evd.pid, resource.RLIMIT_NOFILE, (limit, limit))
-                with contextlib.suppress(*ABSENT):
+                with contextlib.suppress(*ABSENT, ProcessLookupError):
+                    limit = evd.fds() + 5
+                    resource.prlimit(evd.pid, resource.RLIMIT_NOFILE, (limit, limit))
                     while evd.process.poll() is None:
                         for client in [Client(socket) for _ in range(20)]:
                             client.close()
@@ -637,6 +651,21 @@ def test_no_wake_up_with_clients_that_have_nothing_to_do():
         before = evd.wakeups()
         time.sleep(3)
         assert evd.wakeups() == before
+
+
+def test_sleeps_for_days():
+    with Daemon() as evd, evd.connect() as c:
+        c.watch("async", "w")
+        c.watch("timer", "far", after=1e6)
+        c.watch("periodic", "far too", interval=1e9)
+        evd.settle()
+        try:
+            timeout = evd.timeout()
+        except PermissionError:
+            timeout = None
+        if timeout is None:
+            pytest.skip("the kernel does not tell for how long evd sleeps")
+        assert timeout == -1 or timeout > 86400 * 1000
 
 
 def test_no_descriptor_is_left():

@@ -826,8 +826,12 @@ def test_process_of_another_uid(c):
         stdin=subprocess.PIPE,
         preexec_fn=lambda: os.setuid(65534),
     ) as child:
-        error = c.fails("watch", type="io", watcher="p", events="r", pid=child.pid, fd=0)
-        child.kill()
+        try:
+            error = c.fails(
+                "watch", type="io", watcher="p", events="r", pid=child.pid, fd=0
+            )
+        finally:
+            child.kill()
     assert error.code == "system-error" and "EPERM" in error.message
 
 

@@ -111,6 +111,19 @@ START_TEST(pending_periodic_is_not_armed)
 }
 END_TEST
 
+START_TEST(periodic_that_a_command_finds_due_is_not_armed)
+{
+	expect(PERIODIC("'interval':1"), DONE);
+	bench_wait(1.5);
+	bench_say("{'cmd':'get','watcher':'p'}");
+	ck_assert_int_eq(bench.works, 1);
+	for (int i = 0; i < 5; i++)
+		bench_run(1);
+	ck_assert_uint_eq(bench_find("p")->overrun, 0);
+	expect_events("p+5");
+}
+END_TEST
+
 START_TEST(shortest_interval_is_counted)
 {
 	expect(PERIODIC("'interval':0.000001"), DONE);
@@ -187,6 +200,20 @@ START_TEST(interval_of_0_makes_it_a_one_shot)
 	expect("{'cmd':'set','watcher':'p','interval':0}", DONE);
 	bench_run(40);
 	expect_events("p.");
+}
+END_TEST
+
+START_TEST(interval_of_0_while_an_event_is_pending)
+{
+	expect(PERIODIC("'interval':60"), DONE);
+	bench_run(40);
+	expect("{'cmd':'set','watcher':'p','interval':0}", DONE);
+	bench_wait(1000);
+	bench_summary();
+	bench_run(0);
+	bench_summary();
+	ck_assert_uint_eq(bench.ticks, 2);
+	ck_assert(!bench_find("p")->active);
 }
 END_TEST
 
@@ -316,7 +343,9 @@ START_TEST(jump_while_an_event_is_pending_skips_too)
 	expect(PERIODIC("'interval':1"), DONE);
 	bench_run(1.5);
 	jump(1000);
-	bench_wait(2);
+	bench_run(1);
+	bench_run(1);
+	ck_assert_uint_eq(bench_find("p")->overrun, 0);
 	expect_events("p+2");
 }
 END_TEST
@@ -428,12 +457,14 @@ main(void)
 	tcase_add_test(cases, absolute_time_in_the_past_fires_at_once);
 	tcase_add_test(cases, slots_that_nobody_reads_are_counted);
 	tcase_add_test(cases, pending_periodic_is_not_armed);
+	tcase_add_test(cases, periodic_that_a_command_finds_due_is_not_armed);
 	tcase_add_test(cases, shortest_interval_is_counted);
 	tcase_add_test(cases, stop_says_what_it_took_back);
 	tcase_add_test(cases, new_interval_after_the_next_slot);
 	tcase_add_test(cases, new_interval_takes_effect_at_reset);
 	tcase_add_test(cases, new_interval_while_an_event_is_pending);
 	tcase_add_test(cases, interval_of_0_makes_it_a_one_shot);
+	tcase_add_test(cases, interval_of_0_while_an_event_is_pending);
 	tcase_add_test(cases, reset_starts_a_stopped_one);
 	tcase_add_test(cases, get_says_which_slots);
 	tcase_add_test(cases, slots_that_the_clock_is_set_over_are_skipped);

@@ -415,6 +415,8 @@ START_TEST(event_that_is_taken_back_releases_nothing)
 	watcher_clear(bench_find("a"), &cleared);
 	assert_cleared(true, EV_ASYNC, 0);
 	expect_events("");
+	watcher_feed(bench_find("a"), 1);
+	expect_events("a.");
 	ck_assert_ptr_nonnull(bench_find("a"));
 }
 END_TEST
@@ -853,6 +855,58 @@ START_TEST(watcher_that_does_not_start_leaves_nothing)
 }
 END_TEST
 
+/* --- commands that take a while ------------------------------------------ */
+
+START_TEST(poll_waits_for_an_iteration_and_the_batch)
+{
+	watch("a");
+	watch("b");
+	expect("{'cmd':'poll','id':1}", "");
+	ck_assert_str_eq(bench_resume(), "");
+	bench_run(0);
+	fire("ab");
+	ck_assert_str_eq(bench_resume(), "");
+	ck_assert_str_eq(bench_summary_up_to(1), "a");
+	fire("a");
+	ck_assert_str_eq(bench_resume(), "");
+	ck_assert_str_eq(bench_summary_up_to(1), "b");
+	ck_assert_str_eq(bench_resume(), "{'id':1,'result':{'seq':2}}");
+	expect_events("a");
+}
+END_TEST
+
+START_TEST(silent_poll_waits_as_well)
+{
+	watch("a");
+	expect("{'cmd':'poll','reply':false}", "");
+	fire("a");
+	bench_run(0);
+	ck_assert_str_eq(bench_resume(), "");
+	ck_assert_ptr_nonnull(bench.deferred);
+	expect_events("a");
+	ck_assert_str_eq(bench_resume(), "");
+	ck_assert_ptr_null(bench.deferred);
+}
+END_TEST
+
+START_TEST(ack_of_very_many_takes_several_iterations)
+{
+	char name[16];
+
+	for (int i = 0; i < 2500; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		watcher_fired(watch(name, .hold = true));
+	}
+	bench_events();
+	expect("{'cmd':'ack','seq':2400}", "");
+	ck_assert(watcher_is_held(bench_find("1500")));
+	ck_assert_str_eq(bench_resume(), "");
+	ck_assert_str_eq(bench_resume(), "{'result':{'freed':2400}}");
+	ck_assert(!watcher_is_held(bench_find("2399")));
+	ck_assert(watcher_is_held(bench_find("2400")));
+}
+END_TEST
+
 /* --- many, at random ----------------------------------------------------- */
 
 /*
@@ -960,6 +1014,9 @@ main(void)
 	tcase_add_test(cases, names_and_data_are_charged);
 	tcase_add_test(cases, new_data_is_charged_in_place_of_the_old);
 	tcase_add_test(cases, watcher_that_does_not_start_leaves_nothing);
+	tcase_add_test(cases, poll_waits_for_an_iteration_and_the_batch);
+	tcase_add_test(cases, silent_poll_waits_as_well);
+	tcase_add_test(cases, ack_of_very_many_takes_several_iterations);
 	tcase_add_test(cases, no_firing_is_lost_or_made_up);
 	return unit_run(cases);
 }

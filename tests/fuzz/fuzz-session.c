@@ -27,11 +27,11 @@
  *
  * What must hold: each line that evd sends is JSON; each line that it was
  * sent has one reply, in order and with its id byte for byte, but a line
- * with "reply":false only an error; the seq of events counts up; after
- * "bye", and after what is not read any more, nothing comes; evd closes of
- * itself only when it has answered all; and in the end nothing is left.
+ * with "reply":false only an error; the seq of events counts up; nothing
+ * comes after "bye"; evd closes of itself only when it has answered all; and
+ * libev is content and no memory is left in the end.
  *
- * server_run() ends up in fuzz_play(): the linker gives us its ev_run().
+ * The linker gives server_run() our ev_run(), and that is the play.
  */
 int __real_ev_run(struct ev_loop *loop, int flags);
 int __wrap_ev_run(struct ev_loop *loop, int flags);
@@ -39,6 +39,9 @@ int __wrap_ev_run(struct ev_loop *loop, int flags);
 #define CLIENTS 2
 #define FDS	8 /* that one message brings */
 #define FILL	30000
+/* What is sent again, as often as this, and bytes in all. */
+#define AGAIN_TIMES 300
+#define AGAIN_BYTES 65536
 /* Iterations in which nothing comes: it has said all, or is stuck. */
 #define ROUNDS_QUIET 5
 #define ROUNDS_STUCK 3000
@@ -383,6 +386,28 @@ client_end_input(struct fuzz_client *c)
 		client_add_sent(c);
 }
 
+static void
+client_fill(struct fuzz_client *c)
+{
+	memset(buffer_reserve(&c->chunk, FILL), ' ', FILL);
+	buffer_commit(&c->chunk, FILL);
+}
+
+static void
+client_repeat(struct fuzz_client *c)
+{
+	size_t len = buffer_len(&c->chunk);
+
+	if (len == 0)
+		return;
+	for (int i = 0; i < AGAIN_TIMES; i++) {
+		if (buffer_len(&c->chunk) + len > AGAIN_BYTES)
+			break;
+		buffer_reserve(&c->chunk, len);
+		buffer_append(&c->chunk, buffer_data(&c->chunk), len);
+	}
+}
+
 /* --- the play ------------------------------------------------------------ */
 
 static void
@@ -391,10 +416,10 @@ fuzz_act(struct ev_loop *loop, struct fuzz_client *c, enum fuzz_action action)
 	static const double jumps[] = { 3, -0.5, 1.5, -0.75 };
 	static unsigned int n_jumps;
 
-	if (action == FUZZ_FILL && c->fd >= 0) {
-		memset(buffer_reserve(&c->chunk, FILL), ' ', FILL);
-		buffer_commit(&c->chunk, FILL);
-	}
+	if (action == FUZZ_FILL && c->fd >= 0)
+		client_fill(c);
+	else if (action == FUZZ_AGAIN)
+		client_repeat(c);
 	client_send(c, loop);
 	switch (action) {
 	case FUZZ_PASS:
@@ -429,6 +454,7 @@ fuzz_act(struct ev_loop *loop, struct fuzz_client *c, enum fuzz_action action)
 	case FUZZ_CUT:
 	case FUZZ_OTHER:
 	case FUZZ_FILL:
+	case FUZZ_AGAIN:
 		break;
 	}
 	fuzz_iterate(loop);
@@ -479,10 +505,11 @@ fuzz_drain(struct ev_loop *loop)
 static void
 fuzz_finish(struct ev_loop *loop)
 {
-	for (int i = 0; i < CLIENTS; i++) {
+	for (int i = 0; i < CLIENTS; i++)
 		fuzz_clients[i].reading = true;
+	fuzz_drain(loop);
+	for (int i = 0; i < CLIENTS; i++)
 		client_end_input(&fuzz_clients[i]);
-	}
 	fuzz_drain(loop);
 	for (int i = 0; i < CLIENTS; i++)
 		client_disconnect(&fuzz_clients[i]);

@@ -36,8 +36,9 @@ enum fuzz_action {
 	FUZZ_FILL = 0x0e,    /* 30,000 spaces */
 	FUZZ_CLOCK = 0x0f,   /* the wall clock is set */
 	FUZZ_EXIT = 0x10,    /* the daemon is told to end */
-	FUZZ_FD = 0x11,	     /* what follows brings one along: of a pipe */
-	FUZZ_FD_NULL = 0x12, /* the same: of /dev/null */
+	FUZZ_AGAIN = 0x11,   /* the same write, up to 300 times */
+	FUZZ_FD = 0x12,	     /* what follows brings one along: of a pipe */
+	FUZZ_FD_NULL = 0x13, /* the same: of /dev/null */
 };
 
 static inline int

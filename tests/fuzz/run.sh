@@ -37,7 +37,7 @@ function act(action) {
 		n = split(substr($0, RSTART + 2), passed, " ")
 		$0 = substr($0, 1, RSTART - 1)
 		while (n-- > 0)
-			act("\021")
+			act("\022")
 	}
 	print >conversation
 	if (!seen[$0]++) {
@@ -52,6 +52,17 @@ function act(action) {
 /^[A-Z]?>\|\|$/ { act("\006") }
 /^! exit/ { act("\020") }
 ' "$EVD_SRCDIR"/protocol/transcripts/*.txt || exit 1
+
+# What no transcript has: so much that it has to wait, with nobody reading, or
+# with the input at its end.
+seed=0
+for line in '{"cmd":"hello"}' '{"cmd":"poll"}' '{"cmd":"none"}' \
+	'{"cmd":"watch","type":"timer","watcher":1,"after":0,"repeat":1e-9}'; do
+	seed=$((seed + 1))
+	thrice="$line\\n\\021$line\\n\\021$line\\n\\021"
+	printf '%b' "\\004$thrice$thrice" >fuzz/seeds/unread-$seed
+	printf '%b' "\\004$thrice\\005" >fuzz/seeds/unread-at-end-$seed
+done
 
 for program in $EVD_FUZZERS; do
 	name=${program##*/}
