@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -161,14 +162,19 @@ child_fail(const struct process_start *start, enum process_step step)
 	_exit(127);
 }
 
-/* evd's own handlers would run in the caller's memory: before unblocking. */
+/*
+ * evd's own handlers would run in the caller's memory: before unblocking.  By
+ * the kernel's own call, with its struct sigaction all zero (SIG_DFL, no flags,
+ * an empty mask): libc keeps two numbers for itself, and evd may have been
+ * started with these ignored.
+ */
 static void
 child_reset_signals(void)
 {
-	struct sigaction action = { .sa_handler = SIG_DFL };
+	static const unsigned long action[16];
 
-	for (int signum = 1; signum < NSIG; signum++)
-		sigaction(signum, &action, NULL);
+	for (int signum = 1; signum < _NSIG; signum++)
+		syscall(SYS_rt_sigaction, signum, action, NULL, _NSIG / 8);
 }
 
 static void

@@ -1,8 +1,10 @@
 """Processes: child, spawn and kill, with real ones."""
 
+import ctypes
 import json
 import os
 import pathlib
+import platform
 import resource
 import signal
 import socket
@@ -16,6 +18,7 @@ import evdtest
 from evdtest import Daemon, wait_until
 
 CHILD = 0x800
+SYS_RT_SIGACTION = {"x86_64": 13}.get(platform.machine(), 134)
 TICKS = os.sysconf("SC_CLK_TCK")
 
 if evdtest.WRAPPER:
@@ -459,6 +462,11 @@ def test_spawn_child_has_nothing_of_evds_own(tmp_path):
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)
             signal.signal(signal.SIGWINCH, signal.SIG_IGN)
+            # Those that libc keeps for itself, by the kernel's own call.
+            libc = ctypes.CDLL(None)
+            ignore = (ctypes.c_ulong * 16)(signal.SIG_IGN)
+            for number in (32, 33):
+                libc.syscall(SYS_RT_SIGACTION, number, ignore, None, 8)
 
         return original(
             *args, pass_fds=[stray], preexec_fn=prepare, **kwargs
