@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "feature.h"
 #include "put.h"
 #include "watchers/classes.h"
 
@@ -40,7 +41,20 @@ hello_features(void)
 	for (size_t i = 0; watcher_classes[i] != NULL; i++)
 		json_array_append_new(features,
 		    json_string(watcher_classes[i]->name.p));
+	for (int i = 0; i < FEATURES; i++)
+		if (feature_enabled(i))
+			json_array_append_new(features,
+			    json_string(feature_names[i]));
 	return features;
+}
+
+static bool
+hello_has(struct slice name)
+{
+	for (int i = 0; i < FEATURES; i++)
+		if (slice_is(name, feature_names[i]))
+			return feature_enabled(i);
+	return watcher_class_find(name) != NULL;
 }
 
 static int
@@ -52,7 +66,7 @@ hello_check_need(const struct member *need, struct error *error)
 		char found[EXCERPT_SIZE];
 
 		message_item(need, i, &item);
-		if (watcher_class_find(item) == NULL)
+		if (!hello_has(item))
 			return error_set(error, ERROR_NOT_SUPPORTED,
 			    "member \"need\" has \"%s\", which this daemon "
 			    "does not have; expected of its features",

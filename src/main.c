@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "ensure.h"
+#include "feature.h"
 #include "log.h"
 #include "memory.h"
 #include "param.h"
@@ -26,6 +27,7 @@ enum {
 	OPTION_SOCKET_MODE,
 	OPTION_LOG_LEVEL,
 	OPTION_EXIT_IDLE,
+	OPTION_DISABLE_FEATURE,
 	OPTION_ENSURE,
 	OPTION_VERSION,
 	OPTION_HELP,
@@ -54,6 +56,9 @@ static const struct {
 	    "error, warning, notice, info or debug (default: notice)" },
 	{ "exit-idle", "SECONDS", OPTION_EXIT_IDLE,
 	    "end when there was no client for that long (default: never)" },
+	{ "disable-feature", "NAME", OPTION_DISABLE_FEATURE,
+	    "do without something that the kernel has, as if it were older "
+	    "(for tests; may be given again)" },
 	{ "ensure", NULL, OPTION_ENSURE,
 	    "return when a daemon answers at the socket; start one in the "
 	    "background if there is none (it logs to syslog, and ends after "
@@ -175,6 +180,21 @@ main_parse_log_level(const char *text)
 }
 
 static void
+main_disable_feature(const char *name)
+{
+	char known[256] = "";
+	size_t at = 0;
+
+	if (feature_disable(name))
+		return;
+	for (int i = 0; i < FEATURES && at < sizeof(known); i++)
+		at += snprintf(known + at, sizeof(known) - at, "%s%s",
+		    i == 0 ? "" : ", ", feature_names[i]);
+	main_usage("--disable-feature is '%s', expected one of: %s", name,
+	    known);
+}
+
+static void
 main_take_option(struct main_options *options, int option)
 {
 	struct server_options *server = &options->server;
@@ -192,6 +212,9 @@ main_take_option(struct main_options *options, int option)
 	case OPTION_EXIT_IDLE:
 		server->exit_idle = main_parse_seconds("exit-idle", optarg);
 		options->exit_idle_given = true;
+		return;
+	case OPTION_DISABLE_FEATURE:
+		main_disable_feature(optarg);
 		return;
 	case OPTION_ENSURE:
 		options->ensure = true;

@@ -5,7 +5,7 @@
 cd "$EVD_SRCDIR" || exit 1
 
 layers='
-log memory buffer put hash table paths process
+log memory buffer put hash table paths process feature
 :jansson.h
 socket message param event account fdqueue peer
 :ev.h
