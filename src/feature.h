@@ -17,9 +17,9 @@ enum feature {
 extern const char *const feature_names[FEATURES];
 
 /* False if there is none of that name. */
-bool	 feature_disable(const char *name);
+bool feature_disable(const char *name);
 
 /* The kernel is new enough, and nobody has disabled it. */
-bool	 feature_enabled(enum feature);
+bool feature_enabled(enum feature);
 
 #endif

@@ -29,6 +29,7 @@ enum param_kind {
 	PARAM_SESSION, /* struct slice: a name that a session may take */
 	PARAM_JSON,    /* struct slice: any JSON, its text */
 	PARAM_PATH,    /* struct slice: absolute */
+	PARAM_BASE64,  /* struct slice: its text */
 	PARAM_EVENTS,  /* int: libev's EV_READ and EV_WRITE */
 };
 

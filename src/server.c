@@ -66,6 +66,7 @@ struct server {
 	struct session_registry registry;
 	struct fdpoll hangups; /* of half-closed peers */
 	struct fdpoll fdpoll;  /* what clients have passed */
+	struct dirwatch dirwatch;
 	struct buffer_pool pool;
 	struct socket_listener listener;
 	int reserve; /* a descriptor to close when there are no more */
@@ -165,6 +166,7 @@ client_new(struct server *server, int fd)
 		.clock = &server->clock,
 		.limits = &server->limits,
 		.fdpoll = &server->fdpoll,
+		.dirwatch = &server->dirwatch,
 		.on_work = client_on_work,
 		.owner = c,
 	};
@@ -417,12 +419,21 @@ server_on_busy(struct ev_loop *loop, struct ev_idle *busy, int revents)
 	(void)revents;
 }
 
-static void
+static uint64_t
 server_gather(struct command_context *context)
 {
 	struct server *server = (struct server *)context;
 
 	fdpoll_gather(&server->fdpoll);
+	return dirwatch_gather(&server->dirwatch);
+}
+
+static bool
+server_has_gathered(const struct command_context *context, uint64_t ticket)
+{
+	const struct server *server = (const struct server *)context;
+
+	return dirwatch_is_done(&server->dirwatch, ticket);
 }
 
 /* --- accepting ---------------------------------------------------------- */
@@ -690,6 +701,7 @@ server_new(const struct server_options *options)
 	TAILQ_INIT(&server->clients);
 	TAILQ_INIT(&server->work);
 	TAILQ_INIT(&server->dying);
+	dirwatch_init(&server->dirwatch, server->loop);
 	wallclock_init(&server->clock, server->loop);
 	session_registry_init(&server->registry);
 	server->context = (struct command_context){
@@ -698,6 +710,7 @@ server_new(const struct server_options *options)
 		.limits = &server->limits,
 		.registry = &server->registry,
 		.gather = server_gather,
+		.has_gathered = server_has_gathered,
 	};
 	message_init(&server->context.message);
 	server_start_watchers(server);
@@ -730,6 +743,7 @@ server_free(struct server *server)
 	ev_signal_stop(server->loop, &server->sigterm);
 	ev_signal_stop(server->loop, &server->sigint);
 	wallclock_fini(&server->clock);
+	dirwatch_fini(&server->dirwatch);
 	fdpoll_fini(&server->fdpoll);
 	fdpoll_fini(&server->hangups);
 	ev_loop_destroy(server->loop);

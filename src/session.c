@@ -208,6 +208,7 @@ session_new(const struct session_config *config)
 	s->host.loop = config->loop;
 	s->host.clock = config->clock;
 	s->host.fdpoll = config->fdpoll;
+	s->host.dirwatch = config->dirwatch;
 	s->host.account = &s->account;
 	s->host.peer = &s->peer;
 	s->peer = *config->peer;

@@ -74,6 +74,7 @@ struct session_config {
 	struct wallclock *clock;
 	struct limits *limits;
 	struct fdpoll *fdpoll;
+	struct dirwatch *dirwatch;
 	const struct peer *peer; /* is copied */
 	void (*on_work)(struct session *);
 	void *owner;

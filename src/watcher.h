@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "dirwatch.h"
 #include "fdpoll.h"
 #include "account.h"
 #include "message.h"
@@ -35,7 +36,8 @@ struct watcher;
 struct watcher_host {
 	struct ev_loop *loop;
 	struct wallclock *clock;
-	struct fdpoll *fdpoll; /* for clients' descriptors */
+	struct fdpoll *fdpoll;	   /* for clients' descriptors */
+	struct dirwatch *dirwatch; /* for files by path */
 	struct account *account;
 	const struct peer *peer;
 	/* An event is pending that was not: put the watcher in its place. */
@@ -83,10 +85,14 @@ struct watcher_class {
 	/* Active from before start, which may fire, and until after stop. */
 	int (*start)(struct watcher *, struct error *);
 	void (*stop)(struct watcher *);
+	/* Active: members of the reply to the verb that has started it. */
+	void (*put_started)(const struct watcher *, struct buffer *);
 	/* The `reset` verb; nothing is pending.  NULL: there is none. */
 	int (*reset)(struct watcher *, struct error *);
 	/* The `send` verb; NULL: there is none. */
 	void (*send)(struct watcher *);
+	/* The `stat` verb, with members of its reply; NULL: there is none. */
+	void (*stat)(struct watcher *, struct buffer *);
 	/*
 	 * Active: fires if that is due by the clock, and if it is pending adds
 	 * what the clock counts to overrun.

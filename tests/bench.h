@@ -24,6 +24,7 @@ static struct bench {
 	struct ev_loop *loop;
 	struct wallclock clock;
 	struct fdpoll fdpoll;
+	struct dirwatch dirwatch;
 	struct limits limits;
 	struct session_registry registry;
 	struct command_context context;
@@ -46,10 +47,18 @@ bench_on_work(struct session *s)
 	bench.works++;
 }
 
-static inline void
+static inline uint64_t
 bench_gather(struct command_context *context)
 {
 	(void)context;
+	return dirwatch_gather(&bench.dirwatch);
+}
+
+static inline bool
+bench_has_gathered(const struct command_context *context, uint64_t ticket)
+{
+	(void)context;
+	return dirwatch_is_done(&bench.dirwatch, ticket);
 }
 
 static inline struct session *
@@ -62,6 +71,7 @@ bench_new_session(uid_t uid)
 		.clock = &bench.clock,
 		.limits = &bench.limits,
 		.fdpoll = &bench.fdpoll,
+		.dirwatch = &bench.dirwatch,
 		.peer = &peer,
 		.on_work = bench_on_work,
 	};
@@ -87,6 +97,7 @@ bench_setup(void)
 	bench = (struct bench){ .loop = ev_loop_new(EVFLAG_NOENV) };
 	wallclock_init(&bench.clock, bench.loop);
 	ck_assert_int_eq(fdpoll_init(&bench.fdpoll, bench.loop), 0);
+	dirwatch_init(&bench.dirwatch, bench.loop);
 	limits_init(&bench.limits);
 	session_registry_init(&bench.registry);
 	buffer_init(&bench.out, NULL);
@@ -96,6 +107,7 @@ bench_setup(void)
 		.limits = &bench.limits,
 		.registry = &bench.registry,
 		.gather = bench_gather,
+		.has_gathered = bench_has_gathered,
 	};
 	message_init(&bench.context.message);
 	bench.session = bench_new_session(BENCH_UID);
@@ -120,6 +132,7 @@ bench_teardown(void)
 	limits_fini(&bench.limits);
 	buffer_fini(&bench.out);
 	wallclock_fini(&bench.clock);
+	dirwatch_fini(&bench.dirwatch);
 	fdpoll_fini(&bench.fdpoll);
 	ck_assert_uint_eq(ev_pending_count(bench.loop), 0);
 	ev_loop_destroy(bench.loop);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "command.h"
+#include "feature.h"
 #include "message.h"
 #include "put.h"
 #include "watchers/classes.h"
@@ -64,7 +65,7 @@ put_errors(struct buffer *b)
 	buffer_putc(b, ']');
 }
 
-/* Each type is one. */
+/* Each type is one, and there are some that the kernel may lack. */
 static void
 put_features(struct buffer *b)
 {
@@ -72,6 +73,10 @@ put_features(struct buffer *b)
 	buffer_putc(b, '[');
 	for (size_t i = 0; watcher_classes[i] != NULL; i++)
 		put_name(b, watcher_classes[i]->name);
+	for (int i = 0; i < FEATURES; i++)
+		put_name(b,
+		    (struct slice){ feature_names[i],
+			strlen(feature_names[i]) });
 	buffer_putc(b, ']');
 }
 

@@ -5,13 +5,13 @@
 cd "$EVD_SRCDIR" || exit 1
 
 layers='
-log memory buffer put hash table paths process feature
+log memory buffer put hash table paths process feature base64 filestate
 :jansson.h
 socket message param event account fdqueue peer
 :ev.h
-fdpoll wallclock
+fdpoll wallclock marks dirwatch
 watcher
-watchers/async watchers/io watchers/periodic watchers/timer
+watchers/async watchers/io watchers/periodic watchers/stat watchers/timer
 watchers/classes
 session
 connection

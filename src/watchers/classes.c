@@ -5,12 +5,14 @@
 extern const struct watcher_class async_class;
 extern const struct watcher_class io_class;
 extern const struct watcher_class periodic_class;
+extern const struct watcher_class stat_class;
 extern const struct watcher_class timer_class;
 
 const struct watcher_class *const watcher_classes[] = {
 	&io_class,
 	&timer_class,
 	&periodic_class,
+	&stat_class,
 	&async_class,
 	NULL,
 };
