@@ -278,8 +278,9 @@ const struct command command_ack = {
 
 /*
  * First a whole iteration of the loop, in which expired timers fire; then
- * what else is ready is gathered, and the number of the batch that ends it
- * noted (count: 1); then that batch is waited for.
+ * what else is ready is gathered, which may take some more (count: 1; number:
+ * the ticket); then the number of the batch that ends it is noted, and that
+ * batch waited for (count: 2).
  */
 static bool
 poll_step(struct command_context *context, struct session *s,
@@ -288,9 +289,14 @@ poll_step(struct command_context *context, struct session *s,
 	if (deferred->count == 0) {
 		if (ev_iteration(context->loop) == deferred->iteration)
 			return false;
-		context->gather(context);
-		deferred->number = session_last_batch(s);
+		deferred->number = context->gather(context);
 		deferred->count = 1;
+	}
+	if (deferred->count == 1) {
+		if (!context->has_gathered(context, deferred->number))
+			return false;
+		deferred->number = session_last_batch(s);
+		deferred->count = 2;
 	}
 	if (!session_batch_is_written(s, deferred->number))
 		return false;

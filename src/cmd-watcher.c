@@ -45,6 +45,14 @@ put_cleared(struct buffer *b, const struct cleared *cleared)
 		put_pending(b, "cleared", cleared->revents, cleared->overrun);
 }
 
+/* What the type has to say of a watcher that the verb has started. */
+static void
+put_started(struct buffer *b, const struct watcher *w)
+{
+	if (w->active && w->class->put_started != NULL)
+		w->class->put_started(w, b);
+}
+
 /* --- watch -------------------------------------------------------------- */
 
 struct watch_args {
@@ -97,6 +105,7 @@ command_watch_run(struct command_call *call)
 	const struct watch_args *args = call->args;
 	uint32_t given = args->base.given;
 	struct session *s = call->session;
+	struct watcher *w;
 	int none;
 	struct watch_options options = {
 		.priority = args->priority,
@@ -110,10 +119,13 @@ command_watch_run(struct command_call *call)
 		.fd = passed_fd(call, &none),
 	};
 
-	if (check_fds(call) < 0 ||
-	    session_watch(s, call->class, &args->base.watcher, &options,
-		call->type_args, call->error) == NULL)
+	if (check_fds(call) < 0)
 		return COMMAND_ERROR;
+	w = session_watch(s, call->class, &args->base.watcher, &options,
+	    call->type_args, call->error);
+	if (w == NULL)
+		return COMMAND_ERROR;
+	put_started(call->out, w);
 	return COMMAND_DONE;
 }
 
@@ -141,6 +153,7 @@ static enum command_result
 command_start_run(struct command_call *call)
 {
 	struct cleared cleared;
+	bool active = call->watcher->active;
 	int none;
 
 	if (check_fds(call) < 0 ||
@@ -149,6 +162,8 @@ command_start_run(struct command_call *call)
 	    watcher_start(call->watcher, &cleared, call->error) < 0)
 		return COMMAND_ERROR;
 	put_cleared(call->out, &cleared);
+	if (!active)
+		put_started(call->out, call->watcher);
 	return COMMAND_DONE;
 }
 
@@ -377,7 +392,7 @@ command_get_run(struct command_call *call)
 
 WATCHER_COMMAND(get, get_params);
 
-/* --- feed, send --------------------------------------------------------- */
+/* --- feed, send, stat --------------------------------------------------------- */
 
 struct feed_args {
 	struct watcher_args base;
@@ -449,3 +464,19 @@ const struct command command_send = {
 	.n_params = N_PARAMS(send_params),
 	.run = command_send_run,
 };
+
+static enum command_result
+command_stat_run(struct command_call *call)
+{
+	struct watcher *w = call->watcher;
+
+	if (w->class->stat == NULL)
+		return error_set(call->error, ERROR_INVALID_ARGUMENT,
+		    "member \"watcher\" names one of type \"%s\", expected a "
+		    "stat",
+		    w->class->name.p);
+	w->class->stat(w, call->out);
+	return COMMAND_DONE;
+}
+
+WATCHER_COMMAND(stat, watcher_params);

@@ -22,6 +22,7 @@ extern const struct command command_reset;
 extern const struct command command_feed;
 extern const struct command command_clear;
 extern const struct command command_send;
+extern const struct command command_stat;
 extern const struct command command_ack;
 extern const struct command command_now;
 extern const struct command command_update;
@@ -45,6 +46,7 @@ const struct command *const commands[] = {
 	&command_feed,
 	&command_clear,
 	&command_send,
+	&command_stat,
 	&command_ack,
 	&command_now,
 	&command_update,

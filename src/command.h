@@ -29,7 +29,9 @@ struct command_context {
 	/* Bytes that are written for a session, and not sent. */
 	size_t (*unsent)(const struct session *);
 	/* Makes all that is ready now fire. */
-	void (*gather)(struct command_context *);
+	uint64_t (*gather)(struct command_context *);
+	/* Whether it has, what it gave a ticket for. */
+	bool (*has_gathered)(const struct command_context *, uint64_t ticket);
 	struct message message; /* the line that is being executed */
 };
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base64.h"
 #include "put.h"
 #include "signame.h"
 
@@ -37,6 +38,8 @@ param_expected(const struct param *param, char *out, size_t size)
 		return out;
 	case PARAM_PATH:
 		return "an absolute path of at most 4095 bytes";
+	case PARAM_BASE64:
+		return "a string in base64, with its padding";
 	case PARAM_EVENTS:
 		return "\"r\", \"w\", \"rw\" or the bits 0 to 3";
 	case PARAM_INTEGER:
@@ -270,6 +273,11 @@ param_store(const struct param *param, const struct member *member, void *at)
 		return member->kind == MEMBER_STRING &&
 		    member->string.len > 0 && member->string.p[0] == '/' &&
 		    member->string.len < PATH_SIZE_MAX;
+	case PARAM_BASE64:
+		*(struct slice *)at = member->string;
+		return member->kind == MEMBER_STRING &&
+		    base64_decode(member->string.p, member->string.len, NULL) >=
+		    0;
 	case PARAM_EVENTS:
 		return param_events(member, at);
 	case PARAM_SIGNAL:

@@ -30,6 +30,7 @@ enum param_kind {
 	PARAM_SESSION,	  /* struct slice: a name that a session may take */
 	PARAM_JSON,	  /* struct slice: any JSON, its text */
 	PARAM_PATH,	  /* struct slice: absolute */
+	PARAM_BASE64,	  /* struct slice: its text */
 	PARAM_EVENTS,	  /* int: libev's EV_READ and EV_WRITE */
 	PARAM_SIGNAL,	  /* int: a signal's number, also from its name */
 	PARAM_STRING_MAP, /* const struct member *, an object of strings */

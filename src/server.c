@@ -71,6 +71,7 @@ struct server {
 	struct children children;
 	struct signals signals;
 	struct stats stats;
+	struct dirwatch dirwatch;
 	struct buffer_pool pool;
 	struct socket_listener listener;
 	int reserve;	      /* a descriptor to close when there are no more */
@@ -175,6 +176,7 @@ client_new(struct server *server, int fd)
 		.children = &server->children,
 		.signals = &server->signals,
 		.stats = &server->stats,
+		.dirwatch = &server->dirwatch,
 		.on_work = client_on_work,
 		.owner = c,
 	};
@@ -453,7 +455,7 @@ server_unsent(const struct session *session)
 	return buffer_len(&c->connection.out);
 }
 
-static void
+static uint64_t
 server_gather(struct command_context *context)
 {
 	struct server *server = (struct server *)context;
@@ -462,6 +464,15 @@ server_gather(struct command_context *context)
 	children_gather(&server->children);
 	pidpoll_gather(&server->pidpoll);
 	signals_gather(&server->signals);
+	return dirwatch_gather(&server->dirwatch);
+}
+
+static bool
+server_has_gathered(const struct command_context *context, uint64_t ticket)
+{
+	const struct server *server = (const struct server *)context;
+
+	return dirwatch_is_done(&server->dirwatch, ticket);
 }
 
 /* --- accepting ---------------------------------------------------------- */
@@ -737,6 +748,7 @@ server_new(const struct server_options *options)
 	TAILQ_INIT(&server->clients);
 	TAILQ_INIT(&server->work);
 	TAILQ_INIT(&server->dying);
+	dirwatch_init(&server->dirwatch, server->loop);
 	wallclock_init(&server->clock, server->loop);
 	zones_init(&server->zones);
 	server->stats.since = wallclock_monotonic(&server->clock);
@@ -750,6 +762,7 @@ server_new(const struct server_options *options)
 		.stats = &server->stats,
 		.unsent = server_unsent,
 		.gather = server_gather,
+		.has_gathered = server_has_gathered,
 	};
 	message_init(&server->context.message);
 	server_start_watchers(server);
@@ -786,6 +799,7 @@ server_free(struct server *server)
 	pidpoll_fini(&server->pidpoll);
 	wallclock_fini(&server->clock);
 	zones_fini(&server->zones);
+	dirwatch_fini(&server->dirwatch);
 	fdpoll_fini(&server->fdpoll);
 	fdpoll_fini(&server->hangups);
 	ev_loop_destroy(server->loop);

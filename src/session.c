@@ -276,6 +276,7 @@ session_new(const struct session_config *config)
 	s->host.pidpoll = config->pidpoll;
 	s->host.signals = config->signals;
 	s->host.children = &s->children;
+	s->host.dirwatch = config->dirwatch;
 	s->host.account = &s->account;
 	s->host.peer = &s->peer;
 	s->peer = *config->peer;

@@ -91,6 +91,7 @@ struct session_config {
 	struct children *children;
 	struct signals *signals;
 	struct stats *stats;
+	struct dirwatch *dirwatch;
 	const struct peer *peer; /* is copied */
 	void (*on_work)(struct session *);
 	void *owner;

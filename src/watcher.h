@@ -9,6 +9,7 @@
 
 #include "account.h"
 #include "children.h"
+#include "dirwatch.h"
 #include "fdpoll.h"
 #include "message.h"
 #include "param.h"
@@ -44,7 +45,8 @@ struct watcher_host {
 	struct pidpoll *pidpoll;
 	struct children_set *children; /* that the session has spawned */
 	struct signals *signals;
-	struct signals_set *fed; /* NULL: no watcher has needed it yet */
+	struct signals_set *fed;   /* NULL: no watcher has needed it yet */
+	struct dirwatch *dirwatch; /* for files by path */
 	struct account *account;
 	const struct peer *peer;
 	/* An event is pending that was not: put the watcher in its place. */
@@ -97,10 +99,14 @@ struct watcher_class {
 	/* Active from before start, which may fire, and until after stop. */
 	int (*start)(struct watcher *, struct error *);
 	void (*stop)(struct watcher *);
+	/* Active: members of the reply to the verb that has started it. */
+	void (*put_started)(const struct watcher *, struct buffer *);
 	/* The `reset` verb; nothing is pending.  NULL: there is none. */
 	int (*reset)(struct watcher *, struct error *);
 	/* The `send` verb; NULL: there is none. */
 	void (*send)(struct watcher *);
+	/* The `stat` verb, with members of its reply; NULL: there is none. */
+	void (*stat)(struct watcher *, struct buffer *);
 	/*
 	 * Active: fires if that is due by the clock, and if it is pending adds
 	 * what the clock counts to overrun.

@@ -24,6 +24,7 @@ static struct bench {
 	struct ev_loop *loop;
 	struct wallclock clock;
 	struct zones zones;
+	struct dirwatch dirwatch;
 	struct limits limits;
 	struct fdpoll fdpoll;
 	struct fdqueue fds; /* nobody passes any */
@@ -58,10 +59,18 @@ bench_unsent(const struct session *s)
 	return 0;
 }
 
-static inline void
+static inline uint64_t
 bench_gather(struct command_context *context)
 {
 	(void)context;
+	return dirwatch_gather(&bench.dirwatch);
+}
+
+static inline bool
+bench_has_gathered(const struct command_context *context, uint64_t ticket)
+{
+	(void)context;
+	return dirwatch_is_done(&bench.dirwatch, ticket);
 }
 
 static inline struct session *
@@ -79,6 +88,7 @@ bench_new_session(uid_t uid)
 		.children = &bench.children,
 		.signals = &bench.signals,
 		.stats = &bench.stats,
+		.dirwatch = &bench.dirwatch,
 		.peer = &peer,
 		.on_work = bench_on_work,
 	};
@@ -108,6 +118,7 @@ bench_setup(void)
 	ck_assert_int_eq(pidpoll_init(&bench.pidpoll, bench.loop), 0);
 	ck_assert_int_eq(signals_init(&bench.signals, bench.loop), 0);
 	children_init(&bench.children, bench.loop, &bench.pidpoll);
+	dirwatch_init(&bench.dirwatch, bench.loop);
 	limits_init(&bench.limits);
 	session_registry_init(&bench.registry);
 	buffer_init(&bench.out, NULL);
@@ -120,6 +131,7 @@ bench_setup(void)
 		.stats = &bench.stats,
 		.unsent = bench_unsent,
 		.gather = bench_gather,
+		.has_gathered = bench_has_gathered,
 	};
 	message_init(&bench.context.message);
 	bench.session = bench_new_session(BENCH_UID);
@@ -146,6 +158,7 @@ bench_teardown(void)
 	pidpoll_fini(&bench.pidpoll);
 	limits_fini(&bench.limits);
 	buffer_fini(&bench.out);
+	dirwatch_fini(&bench.dirwatch);
 	fdpoll_fini(&bench.fdpoll);
 	zones_fini(&bench.zones);
 	wallclock_fini(&bench.clock);

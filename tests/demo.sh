@@ -150,6 +150,22 @@ show_session signal <<-'END'
 END
 expect signal '"event":"signal","watcher":"usr1".*"signum":10' '"event":"bye"'
 
+say 'A stat: one program waits for a file that is not there yet, ...'
+start_session file >"$dir/file.out" <<-END &
+	{"cmd":"watch","type":"stat","watcher":"note","path":"$dir/note","end":true}
+END
+file=$!
+pids="$pids $file"
+wait_for came file '"result":{"attr":{.*"nlink":0,' || fail 'no answer'
+cat "$dir/file.out"
+
+say '... and another process makes it.'
+sh -c 'echo hello >"$1"' sh "$dir/note"
+wait $file || fail "socat gave $?"
+sed 1,2d "$dir/file.out"
+expect file '"event":"stat","watcher":"note".*"nlink":1,.*"prev":{.*"nlink":0,' \
+	'"event":"bye"'
+
 say 'An async: one program waits, as the session "kitchen", ...'
 start_session bell >"$dir/bell.out" <<-'END' &
 	{"cmd":"hello","session":"kitchen"}

@@ -6,14 +6,15 @@ cd "$EVD_SRCDIR" || exit 1
 
 layers='
 log memory buffer put hash table paths process feature signame civil zone calendar
+base64 filestate
 :jansson.h
 socket peer message param event stats account fdqueue schedule
 :ev.h
-fdpoll wallclock pidpoll children signals
+fdpoll wallclock pidpoll children signals marks dirwatch
 watcher
 recur
 watchers/async watchers/child watchers/io watchers/periodic
-watchers/scheduler watchers/signal
+watchers/scheduler watchers/signal watchers/stat
 watchers/timer
 watchers/classes
 session

@@ -172,6 +172,7 @@ VERBS = {
     "feed": {"watcher": "w", "revents": 1},
     "clear": {"watcher": "w"},
     "send": {"watcher": "w"},
+    "stat": {"watcher": "w"},
     "ack": {},
     "now": {},
     "update": {},
@@ -192,6 +193,7 @@ TYPES = {
     "scheduler": [{"calendar": "@daily"}],
     "signal": [{"signum": "USR1"}, {"signum": "KILL", "fed": True}],
     "child": [{"fd": "pidfd"}, {"fd": "pidfd", "reaped": True}],
+    "stat": [{"path": "/dev/null"}],
     "async": [{}],
 }
 

@@ -10,6 +10,7 @@ extern const struct watcher_class io_class;
 extern const struct watcher_class periodic_class;
 extern const struct watcher_class scheduler_class;
 extern const struct watcher_class signal_class;
+extern const struct watcher_class stat_class;
 extern const struct watcher_class timer_class;
 
 const struct watcher_class *const watcher_classes[] = {
@@ -19,6 +20,7 @@ const struct watcher_class *const watcher_classes[] = {
 	&scheduler_class,
 	&signal_class,
 	&child_class,
+	&stat_class,
 	&async_class,
 	NULL,
 };

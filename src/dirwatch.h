@@ -1,0 +1,113 @@
+#ifndef EVD_DIRWATCH_H
+#define EVD_DIRWATCH_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "filestate.h"
+#include "marks.h"
+
+/*
+ * Files by path, and what changes about them: after the last change of
+ * anything that the path leads through or to, the state is compared once
+ * more, so the owner hears of the final state.
+ *
+ * A path is followed from the root, and each directory on the way is marked,
+ * and the file itself, before what is in it is looked up: whatever is changed
+ * later makes an event.  Where a component is a symbolic link that is to be
+ * followed, the way goes on from its target, and the link's own place is kept
+ * as well.  Where a component is missing the way ends.
+ *
+ * Places on these ways are shared by all paths that lead through them.  An
+ * event about a place makes a job: to look at the place again and, if it is
+ * another one now, at all below, and to compare what ends there.  A job's
+ * steps are small, and an iteration does DIRWATCH_STEPS of them.
+ *
+ * Where inotify can't be had for some place of the way, or its file system
+ * does not tell of all changes, the path is compared every `interval` too.
+ */
+#define DIRWATCH_STEPS	    256
+#define DIRWATCH_INTERVAL_S 5.007 /* for an interval of 0; as libev's, about */
+
+/* Something to do; in a queue, by ticket. */
+struct dirwatch_job {
+	TAILQ_ENTRY(dirwatch_job) entry;
+	uint64_t ticket;
+	bool queued;
+	bool is_poll; /* inside of a dirwatch_poll, else of a dirwatch_place */
+};
+
+TAILQ_HEAD(dirwatch_jobs, dirwatch_job);
+
+struct dirwatch_place;
+struct dirwatch_poll;
+struct dirwatch_item;
+
+/* A place where something of the item's way ends. */
+struct dirwatch_anchor {
+	struct dirwatch_place *place; /* referenced */
+	struct dirwatch_item *item;
+	TAILQ_ENTRY(dirwatch_anchor) entry;
+	uint32_t seen; /* in which of the place's sweeps */
+};
+
+struct dirwatch {
+	struct ev_loop *loop;
+	struct ev_prepare prepare; /* does some of the jobs */
+	struct ev_idle busy;	   /* while there are any */
+	struct ev_io mounts_watcher;
+	int mounts; /* /proc/self/mountinfo, or -1 */
+	struct marks marks;
+	struct table places;	     /* by parent and name */
+	struct dirwatch_place *root; /* while there is any place */
+	struct dirwatch_jobs jobs;
+	uint64_t tickets;    /* given out */
+	int explained;	     /* the last reason for polling that was logged */
+	double explained_at; /* and when, on the loop's clock */
+};
+
+struct dirwatch_item {
+	/* The owner's to set, before it is added; path is borrowed. */
+	const char *path; /* absolute */
+	bool follow;	  /* the last component too */
+	double interval;  /* in seconds; may be changed at any time */
+	/* The state is another, or the file was changed without that. */
+	void (*on_change)(struct dirwatch_item *);
+
+	struct filestate state; /* as of the last comparison */
+
+	/* Private. */
+	struct dirwatch *dirwatch;  /* NULL: not added */
+	struct dirwatch_poll *poll; /* while it is polled; owned */
+	/* The last one is where the way ends, if it is complete. */
+	struct dirwatch_anchor first, *more; /* more: owned */
+	uint8_t n_anchors;
+	bool complete; /* no component is missing */
+	int wd;	       /* of the file's mark, at the last comparison; or -1 */
+};
+
+void dirwatch_init(struct dirwatch *, struct ev_loop *);
+/* There are no items any more. */
+void dirwatch_fini(struct dirwatch *);
+
+/* Takes the state.  on_change is called from the loop only. */
+void dirwatch_add(struct dirwatch *, struct dirwatch_item *);
+/* Does nothing for one not added.  on_change may do this. */
+void dirwatch_del(struct dirwatch_item *);
+
+/* Compares now, and may call on_change. */
+void dirwatch_compare(struct dirwatch_item *);
+
+/* It is compared every `interval`, as inotify does not tell all. */
+bool dirwatch_is_polled(const struct dirwatch_item *);
+
+/*
+ * Makes jobs of all events that are there now.  They are done when
+ * dirwatch_is_done() says so of the ticket.
+ */
+uint64_t dirwatch_gather(struct dirwatch *);
+bool dirwatch_is_done(const struct dirwatch *, uint64_t ticket);
+
+#endif
