@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "closer.h"
 #include "log.h"
 #include "memory.h"
 
@@ -36,7 +37,7 @@ fdqueue_close(struct account *account, int fd)
 {
 	if (fd < 0)
 		return;
-	close(fd);
+	closer_close(fd);
 	account_discharge(account, LIMIT_DESCRIPTORS, 1);
 }
 
@@ -138,7 +139,7 @@ fdqueue_receive_one(struct fdqueue *q, struct fdqueue_entry *entry)
 		fdqueue_push(q, entry);
 		return;
 	}
-	close(entry->fd);
+	closer_close(entry->fd);
 	entry->fd = -1;
 	fdqueue_push_missing(q, entry);
 }

@@ -9,6 +9,7 @@ import pty
 import select
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 
@@ -632,6 +633,29 @@ def test_given_to_an_active_one(evd, c, pipe):
         error = c.fails_fds(verb, pipe[0], watcher="p")
         assert error.code == "watcher-active" and '"fds"' in error.message
     assert evd.fds() == fds
+
+
+def test_socket_that_lingers_delays_nobody(evd, c):
+    """The last close of it waits for the peer, here as long as for ever."""
+    with socket.socket() as listener, evd.connect() as other:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with socket.create_connection(listener.getsockname()) as left:
+            right, _ = listener.accept()
+            linger = struct.pack("ii", 1, 3600)
+            left.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            left.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    left.send(bytes(1 << 16))
+            c.watch_fd("s", left.fileno())
+        fds = evd.fds()
+        assert c.call("unwatch", watcher="s") == {}
+        assert other.call("now")
+        with right:
+            while right.recv(1 << 20):
+                pass
+        wait_until(lambda: evd.fds() < fds, "it is closed")
 
 
 def test_half_close_stops_what_was_written(c, pipe):

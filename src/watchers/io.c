@@ -94,11 +94,14 @@ io_open_path(struct io *io, struct error *error)
 {
 	int flags = io->events == EV_WRITE ? O_WRONLY : O_RDONLY;
 	int fd = open(io->path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	int err = errno;
+	char found[EXCERPT_SIZE];
 
 	if (fd < 0)
-		error_set_system(error, errno,
-		    "member \"path\" is \"%.256s\", which can't be opened",
-		    io->path);
+		error_set_system(error, err,
+		    "member \"path\" is \"%s\", which can't be opened",
+		    message_excerpt(found,
+			(struct slice){ io->path, strlen(io->path) }));
 	return fd;
 }
 
