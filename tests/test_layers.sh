@@ -21,6 +21,7 @@ session
 connection
 command
 cmd-calendar cmd-process cmd-session cmd-stats cmd-watcher
+client
 ensure
 server
 main

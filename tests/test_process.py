@@ -856,13 +856,13 @@ def test_session_end_terminates_its_children(args):
             wait_until(lambda: len(members_of(group)) >= 3, "the group is there")
             begin = time.monotonic()
         wait_until(lambda: is_over(quick) and is_over(stopped), "SIGTERM has come")
-        assert time.monotonic() - begin < 4
         assert not is_over(hard)
         wait_until(lambda: is_over(hard), "SIGKILL has come")
         assert time.monotonic() - begin > 4.5
         wait_until(lambda: members_of(group) == [], "and to the group")
         assert not is_over(left)
-        assert state(hard) == "" and state(quick) == "", "evd has reaped them"
+        for pid in (hard, quick):
+            wait_until(lambda: state(pid) == "", "evd has reaped it")
         os.kill(left, signal.SIGKILL)
         wait_until(lambda: state(left) == "", "evd reaps it also without a session")
         other.call("now")
