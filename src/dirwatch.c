@@ -270,6 +270,11 @@ place_take(struct dirwatch_place *p)
 		return PLACE_MISSING;
 	}
 	p->err = -marks_use(marks, &p->user, path, S_ISDIR(st.st_mode));
+	if (p->err == ENOENT || p->err == ENOTDIR) {
+		/* Gone meanwhile: there is an event for that. */
+		p->err = 0;
+		return PLACE_MISSING;
+	}
 	return S_ISDIR(st.st_mode) ? PLACE_DIRECTORY :
 	    S_ISLNK(st.st_mode)	   ? PLACE_LINK :
 				     PLACE_FILE;
@@ -764,15 +769,20 @@ dirwatch_look_at_all(struct dirwatch *dirwatch)
 	place_queue(root);
 }
 
-/* An entry of the directory that is at the place was changed. */
+/*
+ * An entry of the directory that is at the place was changed.  Even if that
+ * is now what it was, it may have been something else for a while, and what
+ * is below may have been looked at in that while.
+ */
 static void
-place_on_entry(struct dirwatch_place *p, const char *name)
+place_on_entry(struct dirwatch_place *p, uint32_t mask, const char *name)
 {
 	struct dirwatch_place *child = place_find(p, name, strlen(name));
 
 	if (child == NULL)
 		return;
 	child->look = true;
+	child->force |= !(mask & IN_ATTRIB);
 	place_queue(child);
 }
 
@@ -803,7 +813,7 @@ dirwatch_on_event(struct marks *marks, struct mark *mark, uint32_t mask,
 		struct dirwatch_place *p = PLACE_OF(user, user);
 
 		if (name != NULL)
-			place_on_entry(p, name);
+			place_on_entry(p, mask, name);
 		/* Of an entry: only if there is one more now, or less. */
 		if (name == NULL || !(mask & IN_ATTRIB))
 			place_on_self(p, name == NULL ? mask : 0);

@@ -80,8 +80,9 @@ mark_look_at_file_system(struct mark *mark, const char *path)
 	if (fd >= 0)
 		close(fd);
 	mark->deaf = mark->coarse = true;
-	if (err < 0)
+	if (err < 0) /* gone by now, or no descriptor: try again later */
 		return;
+	mark->looked = true;
 	for (size_t i = 0;
 	     i < sizeof(marks_file_systems) / sizeof(marks_file_systems[0]);
 	     i++) {
@@ -94,13 +95,12 @@ mark_look_at_file_system(struct mark *mark, const char *path)
 }
 
 static struct mark *
-mark_new(struct marks *marks, int wd, const char *path)
+mark_new(struct marks *marks, int wd)
 {
 	struct mark *mark = memory_zalloc(sizeof(*mark));
 
 	mark->wd = wd;
 	LIST_INIT(&mark->users);
-	mark_look_at_file_system(mark, path);
 	table_insert(&marks->table, &mark->node, marks_hash(marks, wd));
 	return mark;
 }
@@ -154,7 +154,9 @@ marks_use(struct marks *marks, struct mark_user *user, const char *path,
 	}
 	mark = marks_find(marks, wd);
 	if (mark == NULL)
-		mark = mark_new(marks, wd, path);
+		mark = mark_new(marks, wd);
+	if (!mark->looked)
+		mark_look_at_file_system(mark, path);
 	if (mark == user->mark)
 		return 0;
 	marks_unuse(marks, user);

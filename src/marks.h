@@ -19,6 +19,7 @@
 struct mark {
 	struct table_node node; /* by wd */
 	int wd;			/* -1: the kernel has dropped it */
+	bool looked; /* at the file system; until then the others are true */
 	bool deaf;   /* the file system does not tell of all changes */
 	bool coarse; /* two changes may have the same time */
 	LIST_HEAD(, mark_user) users;

@@ -375,6 +375,26 @@ def test_a_parent_renamed_away_and_another_in_its_place(client, tree):
     client.changed("file")
 
 
+def test_a_parent_that_is_away_for_an_instant(client, tree):
+    """What is below may be looked at just then."""
+    path = tree + "/dir/file"
+    os.mkdir(tree + "/dir")
+    client.stat("file", path)
+    client.stat("deep", tree + "/dir/sub/deep")
+    for i in range(scaled(1000, 200)):
+        if i % 2:
+            os.unlink(path)
+            shutil.rmtree(tree + "/dir/sub")
+        else:
+            write(path)
+            os.mkdir(tree + "/dir/sub")
+            write(tree + "/dir/sub/deep")
+        for _ in range(i % 7):
+            by_rename_away_and_back(tree + "/dir")
+        client.changes()
+    assert client.call("get", watcher="deep")["via"] == "inotify"
+
+
 def test_two_directories_exchanged(client, tree):
     libc = ctypes.CDLL(None, use_errno=True)
     for name in ("one", "two"):
@@ -1364,7 +1384,15 @@ class Model:
                 self.put_away()
 
     def put_away(self):
-        path = self.tree + "/put-away"
+        self.remove(self.tree + "/put-away")
+
+    def clear(self):
+        """Begin anew, as links that all lead outside leave little to do."""
+        for name in self.NAMES:
+            self.remove(self.tree + "/" + name)
+
+    @staticmethod
+    def remove(path):
         if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)
         elif os.path.lexists(path):
@@ -1388,7 +1416,9 @@ def play_model(tree, args=(), strict=True):
         for number in range(40):
             watch(number)
         while done < OPERATIONS:
-            names = [model.operate() for _ in range(rng.choice([1, 1, 1, 2, 5]))]
+            if rng.random() < 0.02:
+                model.clear()
+            names = [model.operate() for _ in range(rng.choice([1, 1, 1, 2, 5, 50]))]
             done += len(names)
             try:
                 events = client.changes()
