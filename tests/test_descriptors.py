@@ -12,6 +12,7 @@ import termios
 
 import pytest
 
+from evdfds import connect, fixture_c, fixture_evd, fixture_other  # noqa: F401
 from evdtest import (
     WRAPPER,
     Daemon,
@@ -22,34 +23,6 @@ from evdtest import (
     scaled,
     wait_until,
 )
-
-
-@pytest.fixture(name="evd", scope="module")
-def fixture_evd():
-    with Daemon() as daemon:
-        yield daemon
-
-
-@pytest.fixture(name="other", scope="module")
-def fixture_other(evd):
-    with evd.connect() as client:
-        client.call("now")
-        yield client
-
-
-@pytest.fixture(name="c")
-def fixture_c(evd, other):
-    """A client that has been accepted: its connection is among evd.fds()."""
-    open_before = evd.fds()
-    with connect(evd) as client:
-        yield client
-    wait_until(lambda: evd.fds() == open_before, "all is closed with the client")
-
-
-def connect(evd):
-    client = evd.connect()
-    client.call("now")
-    return client
 
 
 class Pipes:

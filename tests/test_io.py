@@ -15,6 +15,7 @@ import tempfile
 
 import pytest
 
+from evdfds import fixture_c, fixture_evd, fixture_other  # noqa: F401
 from evdtest import (
     READ,
     WRITE,
@@ -45,29 +46,6 @@ def made(fd, what):
     if fd < 0:
         pytest.skip("no %s: %s" % (what, os.strerror(ctypes.get_errno())))
     return fd
-
-
-@pytest.fixture(name="evd", scope="module")
-def fixture_evd():
-    with Daemon() as daemon:
-        yield daemon
-
-
-@pytest.fixture(name="other", scope="module")
-def fixture_other(evd):
-    with evd.connect() as client:
-        client.call("now")
-        yield client
-
-
-@pytest.fixture(name="c")
-def fixture_c(evd, other):
-    """A client that has been accepted: its connection is among evd.fds()."""
-    open_before = evd.fds()
-    with evd.connect() as client:
-        client.call("now")
-        yield client
-    wait_until(lambda: evd.fds() == open_before, "all is closed with the client")
 
 
 @pytest.fixture(name="pipe")
