@@ -307,6 +307,11 @@ process_free_programs(char **programs)
 	free(programs);
 }
 
+/*
+ * Not fork(2), which copies the page tables of a daemon that may hold a lot;
+ * not posix_spawn(3), which can't do all that child_run() does.  The child
+ * calls nothing but system calls until it is another program.
+ */
 static int
 process_vfork(struct process_start *start, pid_t *pid)
 {

@@ -246,6 +246,7 @@ server_on_idle(struct ev_loop *loop, struct ev_timer *timer, int revents)
 {
 	struct server *server = timer->data;
 
+	(void)loop;
 	(void)revents;
 	server_stop_accepting(server);
 	server->retired = true;
