@@ -4,8 +4,8 @@
 # CFLAGS and LDFLAGS say otherwise.
 
 case " $EVD_BUILD_FLAGS " in
-*-fsanitize=*)
-	echo 'not hardened: a build with sanitizers, which has other guards'
+*-fsanitize=* | *--coverage*)
+	echo 'no build for use: it has sanitizers, or counts what is reached'
 	exit 77
 	;;
 esac
