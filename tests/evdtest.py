@@ -570,6 +570,11 @@ class Daemon:
         """How many descriptors it has open."""
         return len(os.listdir("/proc/%d/fd" % self.pid))
 
+    def children(self):
+        """The pids of its children, zombies too."""
+        with open("/proc/%d/task/%d/children" % (self.pid, self.pid)) as children:
+            return [int(pid) for pid in children.read().split()]
+
     def cpu(self):
         """Its CPU time so far, in clock ticks."""
         with open("/proc/%d/stat" % self.pid) as stat:

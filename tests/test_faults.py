@@ -346,11 +346,6 @@ def play_all(evd, directory, fault=None):
         play(evd, step, directory, fault)
 
 
-def children_of(evd):
-    with open("/proc/%d/task/%d/children" % (evd.pid, evd.pid)) as children:
-        return children.read()
-
-
 @pytest.fixture(name="faults")
 def fixture_faults():
     with Faults() as faults:
@@ -364,7 +359,7 @@ def fixture_directory(tmp_path):
 
 def nothing_left(evd, fds):
     """Nothing is left of any session."""
-    wait_until(lambda: children_of(evd) == "", "no child is left")
+    wait_until(lambda: not evd.children(), "no child is left")
     wait_until(lambda: evd.fds() == fds, "no descriptor is left")
 
 
