@@ -5,7 +5,7 @@
 cd "$EVD_SRCDIR" || exit 1
 
 layers='
-log memory buffer put hash table paths process closer feature signame civil zone calendar
+log memory buffer put hash table listeners paths process closer feature signame civil zone calendar
 base64 filestate
 :jansson.h
 socket peer message param event stats account fdqueue schedule
