@@ -187,8 +187,7 @@ say 'So the first one has got:'
 sed 1,4d "$dir/bell.out"
 expect bell '"event":"async","watcher":"bell"' '"event":"bye"'
 
-say 'Batches: a check opens each, a prepare closes it; an idle comes when' \
-	'nothing else does.'
+say 'A check opens each batch, a prepare closes it; an idle comes alone.'
 show_session batch <<-'END'
 	{"cmd":"watch","type":"check","watcher":"first"}
 	{"cmd":"watch","type":"prepare","watcher":"last"}
