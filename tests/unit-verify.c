@@ -160,14 +160,6 @@ break_host(void)
 }
 
 static void
-break_class(void)
-{
-	static const struct watcher_class other = { .name = { "x", 1 } };
-
-	plain->class = &other;
-}
-
-static void
 break_priority(void)
 {
 	plain->priority = 3;
@@ -268,7 +260,6 @@ static void (*const faults[])(void) = {
 	break_list,
 	break_link,
 	break_host,
-	break_class,
 	break_priority,
 	break_pending,
 	break_ready,
