@@ -5,6 +5,8 @@
 #include <ev.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define TIMERS 200000
 #define MANY   1000000
@@ -91,26 +93,39 @@ expired(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 }
 
-static void
-rate_in_process(struct rig *rig, double *figures)
+static double
+time_in_process(size_t n)
 {
 	struct ev_loop *loop = ev_loop_new(EVFLAG_NOENV);
-	size_t n = sized(rig, TIMERS);
-	ev_timer **timers = calloc(n, sizeof *timers);
 	double begun = now();
 
 	for (size_t i = 0; i < n; i++) {
-		timers[i] = malloc(sizeof *timers[i]);
-		ev_timer_init(timers[i], expired, 3600, 0);
-		ev_timer_start(loop, timers[i]);
+		ev_timer *timer = malloc(sizeof *timer);
+
+		ev_timer_init(timer, expired, 3600, 0);
+		ev_timer_start(loop, timer);
 	}
-	figures[0] = n / (now() - begun);
-	for (size_t i = 0; i < n; i++) {
-		ev_timer_stop(loop, timers[i]);
-		free(timers[i]);
+	return (n / (now() - begun));
+}
+
+/* In a process of its own, as the others: its memory is as fresh. */
+static void
+rate_in_process(struct rig *rig, double *figures)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (pipe(ends) == -1 || (pid = fork()) == -1)
+		fatal("no process");
+	if (pid == 0) {
+		figures[0] = time_in_process(sized(rig, TIMERS));
+		_exit(write(ends[1], figures, sizeof *figures) == -1);
 	}
-	free(timers);
-	ev_loop_destroy(loop);
+	close(ends[1]);
+	if (read(ends[0], figures, sizeof *figures) != sizeof *figures)
+		fatal("no figure");
+	close(ends[0]);
+	waitpid(pid, NULL, 0);
 }
 
 static void
