@@ -9,6 +9,8 @@
 
 #define TIMERS 100000
 #define WITHIN 2.0 /* seconds */
+/* Until the first is due: all are registered long before. */
+#define LEAD 1.0
 
 /* Deadlines, in an order that has nothing to do with time. */
 static double
@@ -43,7 +45,7 @@ round_in_process(struct rig *rig, double *figures)
 {
 	struct ev_loop *loop = ev_loop_new(EVFLAG_NOENV);
 	size_t n = sized(rig, TIMERS);
-	double within = WITHIN / rig->quick, first = now() + within / 2;
+	double within = WITHIN / rig->quick, first = now() + LEAD;
 	struct probe *probes = calloc(n, sizeof *probes);
 	double *lateness = calloc(n, sizeof *lateness);
 
@@ -79,8 +81,7 @@ round_evd(struct rig *rig, double *figures)
 	double *lateness = calloc(n, sizeof *lateness), first;
 
 	text_free(&rig->text);
-	/* They must be there before the first is due. */
-	first = now() + within;
+	first = now() + LEAD;
 	for (size_t i = 0; i < n; i++)
 		text_add(&rig->text,
 		    "{\"cmd\":\"watch\",\"type\":\"timer\","
@@ -89,8 +90,6 @@ round_evd(struct rig *rig, double *figures)
 		    i, deadline(first, i, n, within));
 	text_add(&rig->text, "{\"cmd\":\"now\"}\n");
 	stream_exchange(stream, rig->text.data, rig->text.len, 1);
-	if (now() > first)
-		fatal("registering took longer than %g s", within);
 	for (size_t k = 0; k < n; k++) {
 		char *name = strstr(stream_line(stream), "\"watcher\":");
 		size_t i;
@@ -119,7 +118,7 @@ round_redis(struct rig *rig, double *figures)
 {
 	struct stream *stream = &rig->streams[0];
 	size_t n = sized(rig, TIMERS);
-	double within = WITHIN / rig->quick, first = now() + within;
+	double within = WITHIN / rig->quick, first = now() + LEAD;
 	double *lateness = calloc(n, sizeof *lateness),
 	       wall = ev_time() - now();
 
