@@ -21,11 +21,12 @@ start(struct rig *rig, enum peer_kind kind, const char *question,
 	stream_send(&rig->streams[0], question);
 	stream_line(&rig->streams[0]);
 	figures[0] = now() - begun;
-	figures[1] = process_private(rig->peer.pid);
+	stream_close(&rig->streams[--rig->n_streams]);
+	pause_for(0.01);
 	sleeps = process_sleeps(rig->peer.pid);
 	pause_for(REST / rig->quick);
+	figures[1] = process_private(rig->peer.pid);
 	figures[2] = process_sleeps(rig->peer.pid) - sleeps;
-	stream_close(&rig->streams[--rig->n_streams]);
 	peer_stop(&rig->peer);
 }
 
