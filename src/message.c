@@ -129,7 +129,8 @@ message_add(struct message *m)
 static const char *
 scan_space(const char *p, const char *end)
 {
-	while (p < end && (*p == ' ' || *p == '\t' || *p == '\r'))
+	/* Mostly there is none, and that is one comparison. */
+	while (p < end && *p <= ' ' && (*p == ' ' || *p == '\t' || *p == '\r'))
 		p++;
 	return p;
 }
