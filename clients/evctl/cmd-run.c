@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "memory.h"
 #include "socket.h"
 
 #include "show.h"
@@ -72,15 +73,28 @@ run_show(const struct evctl *evctl, const struct wire *wire,
 	return is_error;
 }
 
-/* After a half-close the end looks the same, whoever has made it. */
+/*
+ * After a half-close the end of a session and the daemon's look the same: see
+ * whether somebody still answers.
+ */
 static void
 run_check_daemon(const struct wire *wire)
 {
-	int fd = wire->ends ? socket_connect(wire->path) : -1;
+	struct message message;
+	struct wire again;
 
-	if (fd < 0)
+	if (!wire->ends)
 		wire_die(wire);
-	close(fd);
+	wire_init(&again);
+	again.path = memory_strdup(wire->path);
+	again.fd = socket_connect(wire->path);
+	if (again.fd < 0)
+		wire_die(wire);
+	buffer_puts(&again.out, "{\"cmd\":\"now\"}\n");
+	message_init(&message);
+	wire_call(&again, &message);
+	message_fini(&message);
+	wire_close(&again);
 }
 
 static int

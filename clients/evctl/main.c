@@ -311,19 +311,12 @@ main_open_standard(void)
 			open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
 }
 
-int
-main(int argc, char **argv)
+/* Returns the exit status. */
+static int
+main_run(int argc, char **argv)
 {
 	struct evctl evctl = { .options = { NULL } };
 	const struct subcommand *subcommand;
-	int status;
-
-	main_open_standard();
-	signal(SIGPIPE, SIG_DFL);
-	setlocale(LC_ALL, "");
-	setlocale(LC_NUMERIC, "C");
-	memory_init();
-	log_set_program("evctl");
 
 	main_take_options(&evctl, NULL, argc, argv);
 	if (evctl.options[OPTION_HELP] != NULL) {
@@ -342,8 +335,22 @@ main(int argc, char **argv)
 	main_check_args(&evctl, subcommand);
 	evctl.readable = evctl.options[OPTION_JSON] == NULL &&
 	    (evctl.options[OPTION_TEXT] != NULL || isatty(STDOUT_FILENO));
+	return subcommand->run(&evctl);
+}
 
-	status = subcommand->run(&evctl);
+int
+main(int argc, char **argv)
+{
+	int status;
+
+	main_open_standard();
+	signal(SIGPIPE, SIG_DFL);
+	setlocale(LC_ALL, "");
+	setlocale(LC_NUMERIC, "C");
+	memory_init();
+	log_set_program("evctl");
+
+	status = main_run(argc, argv);
 	if (fflush(stdout) == EOF || ferror(stdout))
 		evctl_die(STATUS_ERROR, "standard output: %s", strerror(errno));
 	return status;

@@ -62,8 +62,8 @@ static const struct spec_type {
 struct spec {
 	struct wire *wire;
 	const char *type;
-	const struct spec_type *known;	  /* NULL: not in the table */
-	const char *members[MEMBERS_MAX]; /* names, each with a = behind it */
+	const struct spec_type *known;	   /* NULL: not in the table */
+	struct slice members[MEMBERS_MAX]; /* names of those that words are */
 	size_t n_members;
 	size_t n_args;
 };
@@ -93,46 +93,54 @@ spec_member_len(const char *word)
 }
 
 static bool
-spec_has(const struct spec *spec, const char *member, size_t len)
+spec_has(const struct spec *spec, const char *member)
 {
 	for (size_t i = 0; i < spec->n_members; i++)
-		if (spec_member_len(spec->members[i]) == len &&
-		    memcmp(spec->members[i], member, len) == 0)
+		if (slice_is(spec->members[i], member))
 			return true;
 	return false;
 }
 
-static bool
-spec_has_name(const struct spec *spec, const char *member)
-{
-	return spec_has(spec, member, strlen(member));
-}
-
+/* Writes all of a member but its value. */
 static void
-spec_put_key(struct spec *spec, const char *member, size_t len)
+spec_put_key(struct spec *spec, struct slice member)
 {
 	struct buffer *b = &spec->wire->out;
 
 	buffer_puts(b, ",\"");
-	buffer_append(b, member, len);
+	buffer_append(b, member.p, member.len);
 	buffer_puts(b, "\":");
+}
+
+static void
+spec_put_named(struct spec *spec, const char *member)
+{
+	spec_put_key(spec, (struct slice){ member, strlen(member) });
+}
+
+/* From here on the words have this member, and may not have it again. */
+static void
+spec_note(struct spec *spec, struct slice member)
+{
+	for (size_t i = 0; i < spec->n_members; i++)
+		if (slice_equal(spec->members[i], member))
+			evctl_usage("%s: '%.*s' is given twice", spec->type,
+			    (int)member.len, member.p);
+	if (spec->n_members == MEMBERS_MAX)
+		evctl_usage("%s: more than %d members", spec->type,
+		    MEMBERS_MAX);
+	spec->members[spec->n_members++] = member;
 }
 
 static void
 spec_put_member(struct spec *spec, const char *word)
 {
-	size_t len = spec_member_len(word);
-	const char *value = word + len + 1;
+	struct slice member = { word, spec_member_len(word) };
+	const char *value = word + member.len + 1;
 
-	if (spec_has(spec, word, len))
-		evctl_usage("%s: '%.*s' is given twice", spec->type, (int)len,
-		    word);
-	if (spec->n_members == MEMBERS_MAX)
-		evctl_usage("%s: more than %d members", spec->type,
-		    MEMBERS_MAX);
-	spec->members[spec->n_members++] = word;
-	spec_put_key(spec, word, len);
-	if (strncmp(word, "watcher=", len + 1) == 0)
+	spec_note(spec, member);
+	spec_put_key(spec, member);
+	if (slice_is(member, "watcher"))
 		value_put_name(&spec->wire->out, word, value);
 	else
 		value_put(&spec->wire->out, word, value);
@@ -172,15 +180,14 @@ spec_put_arg(struct spec *spec, const char *word)
 			    "and MEMBER=VALUE",
 		    spec->type, word, spec->type,
 		    spec->known == NULL ? "" : spec->known->usage);
-	if (spec_has_name(spec, arg->member))
-		evctl_usage("%s: '%s' is given twice", spec->type, arg->member);
+	spec_note(spec, (struct slice){ arg->member, strlen(arg->member) });
 	spec->n_args++;
 	if (arg->kind == ARG_SOURCE) {
 		spec_put_source(spec, word);
 	} else if (arg->kind == ARG_PATH) {
 		value_put_path(&spec->wire->out, arg->member, word);
 	} else {
-		spec_put_key(spec, arg->member, strlen(arg->member));
+		spec_put_named(spec, arg->member);
 		if (arg->kind == ARG_NAME)
 			value_put_string(&spec->wire->out, arg->member, word);
 		else
@@ -198,9 +205,9 @@ spec_put_otherwise(struct spec *spec)
 		return;
 	for (arg = &spec->known->args[spec->n_args]; arg->member != NULL;
 	     arg++) {
-		if (arg->otherwise == NULL || spec_has_name(spec, arg->member))
+		if (arg->otherwise == NULL || spec_has(spec, arg->member))
 			continue;
-		spec_put_key(spec, arg->member, strlen(arg->member));
+		spec_put_named(spec, arg->member);
 		buffer_append(&spec->wire->out, arg->otherwise,
 		    strlen(arg->otherwise));
 	}
@@ -224,9 +231,9 @@ spec_put_name(struct spec *spec, const char *name, size_t number)
 	struct buffer *b = &spec->wire->out;
 	char text[128];
 
-	if (spec_has_name(spec, "watcher"))
+	if (spec_has(spec, "watcher"))
 		return;
-	spec_put_key(spec, "watcher", strlen("watcher"));
+	spec_put_named(spec, "watcher");
 	if (name != NULL) {
 		value_put_name(b, "--name", name);
 		return;
@@ -242,9 +249,9 @@ spec_put_option(struct spec *spec, const struct evctl *evctl,
 {
 	const char *value = evctl->options[option];
 
-	if (value == NULL || spec_has_name(spec, member))
+	if (value == NULL || spec_has(spec, member))
 		return;
-	spec_put_key(spec, member, strlen(member));
+	spec_put_named(spec, member);
 	value_put_json(&spec->wire->out, member, value);
 }
 
@@ -273,12 +280,10 @@ spec_put_one(struct wire *wire, const struct evctl *evctl, char **words,
 	spec_put_name(&spec, evctl->options[OPTION_NAME], number);
 	spec_put_option(&spec, evctl, OPTION_PRIORITY, "priority");
 	spec_put_option(&spec, evctl, OPTION_DATA, "data");
-	if (evctl->options[OPTION_ONCE] != NULL &&
-	    !spec_has_name(&spec, "once"))
+	if (evctl->options[OPTION_ONCE] != NULL && !spec_has(&spec, "once"))
 		buffer_puts(&wire->out, ",\"once\":true");
 	buffer_puts(&wire->out, "}\n");
-	if (spec_has_name(&spec, "hold") ||
-	    (spec.known != NULL && spec.known->held))
+	if (spec_has(&spec, "hold") || (spec.known != NULL && spec.known->held))
 		specs->held = true;
 }
 

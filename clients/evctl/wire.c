@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -38,12 +39,13 @@ wire_now(void)
 /* --- finding the daemon --------------------------------------------------- */
 
 /* In the child: the evd that stands beside this evctl, else by PATH. */
-static void __attribute__((noreturn)) wire_exec_evd(void)
+static void __attribute__((noreturn)) wire_exec_evd(int log)
 {
 	char beside[4096];
 	ssize_t n = readlink("/proc/self/exe", beside, sizeof(beside) - 1);
 	char *slash;
 
+	dup2(log, STDERR_FILENO);
 	if (n > 0) {
 		beside[n] = '\0';
 		slash = strrchr(beside, '/');
@@ -56,22 +58,37 @@ static void __attribute__((noreturn)) wire_exec_evd(void)
 	_exit(STATUS_NOT_FOUND);
 }
 
+/* What evd has said matters if it has failed. */
+static void
+wire_show_log(int log)
+{
+	char text[4096];
+	ssize_t n = pread(log, text, sizeof(text), 0);
+
+	if (n > 0)
+		fwrite(text, 1, n, stderr);
+}
+
 static void
 wire_ensure_daemon(void)
 {
-	pid_t pid = fork();
+	int log = memfd_create("evd", MFD_CLOEXEC);
+	pid_t pid = log < 0 ? -1 : fork();
 	int status;
 
 	if (pid < 0)
-		evctl_die(STATUS_ERROR, "fork: %s", strerror(errno));
+		evctl_die(STATUS_ERROR, "evd --ensure: %s", strerror(errno));
 	if (pid == 0)
-		wire_exec_evd();
+		wire_exec_evd(log);
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			evctl_die(STATUS_ERROR, "evd --ensure: %s",
 			    strerror(errno));
-	if (status != 0)
+	if (status != 0) {
+		wire_show_log(log);
 		evctl_die(STATUS_NO_DAEMON, "no daemon, and none was started");
+	}
+	close(log);
 }
 
 /* Nobody else may pass for our own daemon. */
