@@ -100,7 +100,6 @@ run_check_daemon(const struct wire *wire)
 static int
 run_loop(const struct evctl *evctl, struct wire *wire, const char *name)
 {
-	int input = wire->other;
 	int status = STATUS_EVENT;
 	struct message message;
 	enum wire_event event;
@@ -108,11 +107,6 @@ run_loop(const struct evctl *evctl, struct wire *wire, const char *name)
 
 	message_init(&message);
 	do {
-		/* As much as the daemon takes, and no more. */
-		if (!wire->ends)
-			wire->other = buffer_len(&wire->out) < READ_SIZE ?
-			    input :
-			    -1;
 		event = wire_next(wire, INFINITY);
 		if (event == WIRE_OTHER)
 			run_read(wire, name);

@@ -24,6 +24,7 @@
 #include "value.h"
 
 #define HELLO_S	     10
+#define QUEUED_MAX   65536 /* bytes; then nothing else is waited for */
 #define READ_SIZE    65536
 #define FDS_RETRY_MS 10 /* for others to take theirs (ETOOMANYREFS) */
 
@@ -296,7 +297,10 @@ wire_next(struct wire *wire, double deadline)
 		polled[READER] = (struct pollfd){
 			wire->is_printing ? STDOUT_FILENO : -1, 0, 0
 		};
-		polled[OTHER] = (struct pollfd){ wire->other, POLLIN, 0 };
+		polled[OTHER] = (struct pollfd){
+			buffer_len(&wire->out) < QUEUED_MAX ? wire->other : -1,
+			POLLIN, 0
+		};
 		n = poll(polled, N, wire_timeout(deadline, retry));
 		if (n < 0 && errno != EINTR)
 			evctl_die(STATUS_ERROR, "poll: %s", strerror(errno));
