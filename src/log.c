@@ -22,10 +22,17 @@ static const int log_priorities[] = { LOG_ERR, LOG_WARNING, LOG_NOTICE,
 	LOG_INFO, LOG_DEBUG };
 
 static enum log_level log_level = LEVEL_NOTICE;
+static const char *log_program = "evd";
 static bool log_syslog;
 static unsigned long log_dropped;
 static int log_drop_reason; /* an errno; EAGAIN: its reader has stopped */
 static bool log_is_cut;	    /* a line was written in part */
+
+void
+log_set_program(const char *name)
+{
+	log_program = name;
+}
 
 void
 log_set_level(enum log_level level)
@@ -97,8 +104,8 @@ log_put_line(enum log_level level, const char *text)
 		n = snprintf(line, sizeof(line) - 1, "%s<%d>%s", cut,
 		    log_priorities[level], text);
 	else
-		n = snprintf(line, sizeof(line) - 1, "%sevd: %s%s%s", cut,
-		    start, *start != '\0' ? ": " : "", text);
+		n = snprintf(line, sizeof(line) - 1, "%s%s: %s%s%s", cut,
+		    log_program, start, *start != '\0' ? ": " : "", text);
 	if (n > (int)sizeof(line) - 2)
 		n = sizeof(line) - 2;
 	line[n] = '\n';
