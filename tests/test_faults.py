@@ -186,6 +186,23 @@ def step_stat(s):
             waiting.discard(event["watcher"])
 
 
+def step_loop(s):
+    c = s.connect()
+    for type in ("prepare", "check", "fork", "idle"):
+        c.watch(type, type)
+    s.event(c, "check")
+    s.event(c, "idle")
+    s.event(c, "prepare")
+    c.call("reset")
+    s.event(c, "check")
+    s.event(c, "fork")
+    s.event(c, "prepare")
+    c.call("ref")
+    c.call("unref")
+    c.call("verify")
+    assert c.call("loop")["backend"]
+
+
 def step_io(s):
     c = s.connect()
     reader, writer = s.pipe()
