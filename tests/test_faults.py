@@ -178,6 +178,7 @@ def step_stat(s):
         event = s.event(c, path, link)
         if event["attr"]["size"] == 5:
             waiting.discard(event["watcher"])
+    assert c.call("stat", watcher=path)["attr"]["size"] == 5
     os.unlink(path)
     waiting = {path, link}
     while waiting:
