@@ -17,8 +17,7 @@ import subprocess
 import pytest
 
 import evdtest
-from evdclock import sanitizer
-from evdfaults import FOR_EVER, SHORT, Faults, name_of
+from evdfaults import FOR_EVER, SHORT, Faults, allocates_by_itself, name_of
 from evdtest import Closed, DidNotStart, EvdError, wait_until
 
 pytestmark = pytest.mark.skipif(
@@ -463,7 +462,7 @@ def ends_well(evd):
 
 
 @pytest.mark.skipif(
-    sanitizer() is not None, reason="the sanitizer has an allocator of its own"
+    allocates_by_itself(), reason="a sanitizer allocates in its own way, and so does gcov"
 )
 @pytest.mark.parametrize("function", ["malloc", "calloc", "realloc"])
 def test_memory_that_cannot_be_had(faults, directory, function):
@@ -519,8 +518,8 @@ STARTS = [
     "function, error", STARTS, ids=["%s-%s" % (f, name_of(e)) for f, e in STARTS]
 )
 def test_start_that_fails(faults, directory, function, error):
-    if function in ("malloc", "calloc", "realloc") and sanitizer() is not None:
-        pytest.skip("the sanitizer has an allocator of its own")
+    if function in ("malloc", "calloc", "realloc") and allocates_by_itself():
+        pytest.skip("a sanitizer allocates in its own way, and so does gcov")
     with faults.daemon():
         number = faults.calls()[function]
     for skip in some(number, 8):
