@@ -62,6 +62,8 @@ client_end_session(struct client *c)
 {
 	if (c->session == NULL)
 		return;
+	log_debug("%s: ended, pid %d", c->session->name,
+	    (int)c->connection.peer.pid);
 	fdqueue_fini(&c->connection.fds);
 	session_end(c->session);
 	TAILQ_INSERT_TAIL(&c->all->dying, c->session, entry);
@@ -91,6 +93,7 @@ client_new(struct clients *all, int fd)
 {
 	struct client *c = memory_zalloc(sizeof(*c));
 	struct session_config config = all->config;
+	char who[PEER_SHOWN_SIZE];
 	struct error error;
 
 	c->all = all;
@@ -107,9 +110,8 @@ client_new(struct clients *all, int fd)
 	config.owner = c;
 	account_init(&c->account, config.limits, config.peer->uid);
 	if (account_charge(&c->account, LIMIT_SESSIONS, 1, &error) < 0) {
-		log_notice("refused pid %d of uid %u: %s",
-		    (int)c->connection.peer.pid,
-		    (unsigned)c->connection.peer.uid, error.message);
+		refusal_log_error(all->context->refusals, config.peer,
+		    wallclock_monotonic(config.clock), &error);
 		message_bye(&c->connection.out, "limit-exceeded",
 		    error.message);
 		client_wake(c);
@@ -117,8 +119,8 @@ client_new(struct clients *all, int fd)
 	}
 	c->session = session_new(&config);
 	fdqueue_init(&c->connection.fds, &c->session->account);
-	log_debug("%s: connected, pid %d, uid %u", c->session->name,
-	    (int)c->connection.peer.pid, (unsigned)c->connection.peer.uid);
+	log_debug("%s: connected, %s", c->session->name,
+	    peer_show(config.peer, who));
 }
 
 /* evd's last word; the connection is closed when the peer has taken it. */

@@ -6,11 +6,11 @@ cd "$EVD_SRCDIR" || exit 1
 
 layers='
 log memory buffer put hash table paths process closer feature signame civil zone calendar
-base64 filestate
+base64 filestate throttle
 :jansson.h
-socket peer message param event stats account fdqueue schedule
+socket peer message refusal param event stats account fdqueue schedule
 :ev.h
-fdpoll wallclock pidpoll children signals marks dirwatch
+fdpoll wallclock pidpoll children signals marks dirwatch service
 watcher
 recur
 watchers/async watchers/child watchers/io watchers/periodic
