@@ -58,12 +58,24 @@ client_on_work(struct session *session)
 }
 
 static void
+client_log(const struct client *c, const char *what)
+{
+	const char *name = c->session->name;
+	char session[256], who[PEER_SHOWN_SIZE];
+
+	if (!log_wants(LEVEL_DEBUG))
+		return;
+	log_debug("%s: %s, %s",
+	    log_escape(session, sizeof(session), name, strlen(name)), what,
+	    peer_show(&c->connection.peer, who));
+}
+
+static void
 client_end_session(struct client *c)
 {
 	if (c->session == NULL)
 		return;
-	log_debug("%s: ended, pid %d", c->session->name,
-	    (int)c->connection.peer.pid);
+	client_log(c, "ended");
 	fdqueue_fini(&c->connection.fds);
 	session_end(c->session);
 	TAILQ_INSERT_TAIL(&c->all->dying, c->session, entry);
@@ -93,7 +105,6 @@ client_new(struct clients *all, int fd)
 {
 	struct client *c = memory_zalloc(sizeof(*c));
 	struct session_config config = all->config;
-	char who[PEER_SHOWN_SIZE];
 	struct error error;
 
 	c->all = all;
@@ -119,8 +130,7 @@ client_new(struct clients *all, int fd)
 	}
 	c->session = session_new(&config);
 	fdqueue_init(&c->connection.fds, &c->session->account);
-	log_debug("%s: connected, %s", c->session->name,
-	    peer_show(config.peer, who));
+	client_log(c, "connected");
 }
 
 /* evd's last word; the connection is closed when the peer has taken it. */

@@ -8,8 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A pipe that polls as writable takes this many bytes without blocking. */
@@ -22,8 +25,9 @@ static const int log_priorities[] = { LOG_ERR, LOG_WARNING, LOG_NOTICE,
 	LOG_INFO, LOG_DEBUG };
 
 static enum log_level log_level = LEVEL_NOTICE;
-static bool log_syslog;
-static unsigned long log_dropped;
+static int log_syslog = -1; /* socket to send from; -1: standard error */
+static bool log_cut;	    /* a line was written in part, and not ended */
+static unsigned long log_dropped; /* lines */
 
 void
 log_set_level(enum log_level level)
@@ -40,8 +44,30 @@ log_wants(enum log_level level)
 void
 log_to_syslog(void)
 {
-	openlog("evd", LOG_PID | LOG_NDELAY, LOG_DAEMON);
-	log_syslog = true;
+	log_syslog = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
+/*
+ * libc's own syslog() waits for room.  A syslog daemon may be started again,
+ * or later than we are, hence the address with each line.
+ */
+static bool
+log_put_syslog(enum log_level level, const char *text)
+{
+	static const struct sockaddr_un address = { .sun_family = AF_UNIX,
+		.sun_path = "/dev/log" };
+	char line[LOG_LINE_MAX], when[32];
+	time_t now = time(NULL);
+	struct tm tm;
+	int n;
+
+	if (strftime(when, sizeof(when), "%b %e %T", localtime_r(&now, &tm)) ==
+	    0)
+		return false;
+	n = snprintf(line, sizeof(line), "<%d>%s evd[%d]: %s",
+	    LOG_DAEMON | log_priorities[level], when, (int)getpid(), text);
+	return sendto(log_syslog, line, n, MSG_DONTWAIT | MSG_NOSIGNAL,
+		   (const struct sockaddr *)&address, sizeof(address)) == n;
 }
 
 /* Whether standard error is the journal's: systemd says which file that is. */
@@ -61,14 +87,19 @@ static bool
 log_put(const char *line, size_t len)
 {
 	struct pollfd pfd = { .fd = STDERR_FILENO, .events = POLLOUT };
+	ssize_t n;
 
 	if (poll(&pfd, 1, 0) != 1 || !(pfd.revents & POLLOUT))
 		return false;
-	return write(STDERR_FILENO, line, len) == (ssize_t)len;
+	if (log_cut && write(STDERR_FILENO, "\n", 1) != 1)
+		return false;
+	n = write(STDERR_FILENO, line, len);
+	log_cut = n > 0 && n < (ssize_t)len;
+	return n == (ssize_t)len;
 }
 
-static void
-log_put_line(enum log_level level, const char *text)
+static bool
+log_put_stderr(enum log_level level, const char *text)
 {
 	char line[LOG_LINE_MAX];
 	const char *start = level == LEVEL_NOTICE || level == LEVEL_INFO ?
@@ -85,8 +116,18 @@ log_put_line(enum log_level level, const char *text)
 	if (n > (int)sizeof(line) - 2)
 		n = sizeof(line) - 2;
 	line[n] = '\n';
-	if (!log_put(line, n + 1))
+	return log_put(line, n + 1);
+}
+
+static bool
+log_put_line(enum log_level level, const char *text)
+{
+	bool put = log_syslog >= 0 ? log_put_syslog(level, text) :
+				     log_put_stderr(level, text);
+
+	if (!put)
 		log_dropped++;
+	return put;
 }
 
 static void __attribute__((format(printf, 2, 0)))
@@ -97,17 +138,13 @@ log_vwrite(enum log_level level, const char *fmt, va_list ap)
 	int saved = errno;
 
 	vsnprintf(text, sizeof(text), fmt, ap);
-	if (log_syslog) {
-		syslog(log_priorities[level], "%s", text);
-	} else {
-		log_put_line(level, text);
-		if (dropped > 0 && log_dropped == dropped) {
-			log_dropped = 0;
-			snprintf(text, sizeof(text),
-			    "%lu log lines were dropped: their reader had stopped",
-			    dropped);
-			log_put_line(LEVEL_WARNING, text);
-		}
+	if (log_put_line(level, text) && dropped > 0) {
+		log_dropped = 0;
+		snprintf(text, sizeof(text),
+		    "%lu log lines were dropped: they could not be written",
+		    dropped);
+		if (!log_put_line(LEVEL_WARNING, text))
+			log_dropped = dropped;
 	}
 	errno = saved;
 }

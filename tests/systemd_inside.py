@@ -141,6 +141,7 @@ def test_first_command_starts_it():
     with Client(SOCKET) as c:
         assert c.call("hello")["pid"] == main_pid()
     assert show("evd.service", "ActiveState") == "active"
+    assert show("evd.service", "Type") == "notify"
     assert os.stat("/proc/%d" % main_pid()).st_uid == pwd.getpwnam("evd").pw_uid
 
 
@@ -192,7 +193,7 @@ def journal(*args):
 def test_its_log_in_the_journal():
     with Client(SOCKET) as c:
         c.fails("spawn", argv=["true"])
-    refused = "refused pid %d of uid 0 (" % os.getpid()
+    refused = 'refused pid %d of uid 0 (python3): verb "spawn"' % os.getpid()
     entries = wait_until(
         lambda: [e for e in journal() if e["MESSAGE"].startswith(refused)],
         "the refusal is in the journal",
