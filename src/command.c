@@ -234,9 +234,9 @@ command_need(const struct command_call *call, enum right right,
     const char *what, const char *name)
 {
 	const struct peer *peer = &call->session->peer;
-	const char *why = peer_refuses(peer, right);
+	const char *why;
 
-	if (why == NULL)
+	if (right == RIGHT_ALL || (why = peer_refuses(peer, right)) == NULL)
 		return 0;
 	if (peer->full)
 		return error_set(call->error, ERROR_PERMISSION_DENIED,
@@ -253,11 +253,13 @@ command_check_members(const struct command_call *call,
 {
 	uint32_t given = *(const uint32_t *)set->values;
 
-	for (size_t i = 0; i < set->n; i++)
-		if ((given & PARAM_BIT(i)) &&
-		    command_need(call, set->params[i].right, "member",
-			set->params[i].name.p) < 0)
+	for (; given != 0; given &= given - 1) {
+		const struct param *param = &set->params[ffs((int)given) - 1];
+
+		if (command_need(call, param->right, "member", param->name.p) <
+		    0)
 			return -1;
+	}
 	return 0;
 }
 
