@@ -25,9 +25,16 @@ static const int log_priorities[] = { LOG_ERR, LOG_WARNING, LOG_NOTICE,
 	LOG_INFO, LOG_DEBUG };
 
 static enum log_level log_level = LEVEL_NOTICE;
+static const char *log_program = "evd";
 static int log_syslog = -1; /* socket to send from; -1: standard error */
 static bool log_cut;	    /* a line was written in part, and not ended */
 static unsigned long log_dropped; /* lines */
+
+void
+log_set_program(const char *name)
+{
+	log_program = name;
+}
 
 void
 log_set_level(enum log_level level)
@@ -64,8 +71,9 @@ log_put_syslog(enum log_level level, const char *text)
 	if (strftime(when, sizeof(when), "%b %e %T", localtime_r(&now, &tm)) ==
 	    0)
 		return false;
-	n = snprintf(line, sizeof(line), "<%d>%s evd[%d]: %s",
-	    LOG_DAEMON | log_priorities[level], when, (int)getpid(), text);
+	n = snprintf(line, sizeof(line), "<%d>%s %s[%d]: %s",
+	    LOG_DAEMON | log_priorities[level], when, log_program,
+	    (int)getpid(), text);
 	return sendto(log_syslog, line, n, MSG_DONTWAIT | MSG_NOSIGNAL,
 		   (const struct sockaddr *)&address, sizeof(address)) == n;
 }
@@ -111,8 +119,8 @@ log_put_stderr(enum log_level level, const char *text)
 		n = snprintf(line, sizeof(line) - 1, "<%d>%s",
 		    log_priorities[level], text);
 	else
-		n = snprintf(line, sizeof(line) - 1, "evd: %s%s%s", start,
-		    *start != '\0' ? ": " : "", text);
+		n = snprintf(line, sizeof(line) - 1, "%s: %s%s%s", log_program,
+		    start, *start != '\0' ? ": " : "", text);
 	if (n > (int)sizeof(line) - 2)
 		n = sizeof(line) - 2;
 	line[n] = '\n';
