@@ -424,11 +424,13 @@ def test_spawn_that_is_killed_takes_its_program_along(evd):
 
 
 def test_spawn_that_leaves_it(evd):
-    status, out, _ = evctl(evd.path, "spawn", "--leave", "sleep", "60", stdin=None)
-    assert status == 0
-    with open("/proc/%d/comm" % int(out)) as comm:
-        assert comm.read() == "sleep\n"
-    os.kill(int(out), signal.SIGKILL)
+    with Evctl(evd.path, "spawn", "--leave", "sleep", "60") as running:
+        pid = int(running.line())
+        # Whoever reads the pid does not wait for the program.
+        assert running.rest() == (0, "")
+        with open("/proc/%d/comm" % pid) as comm:
+            assert comm.read() == "sleep\n"
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_spawn_with_json(evd):
