@@ -6,7 +6,7 @@
 cd "$EVD_SRCDIR" || exit 1
 
 layers='
-log memory buffer put hash table paths process closer feature signame civil zone calendar
+log memory buffer put hash table listeners paths process closer feature signame civil zone calendar
 base64 filestate
 :jansson.h
 socket peer message param event stats account fdqueue schedule
@@ -14,14 +14,14 @@ socket peer message param event stats account fdqueue schedule
 fdpoll wallclock pidpoll children signals marks dirwatch
 watcher
 recur
-watchers/async watchers/child watchers/io watchers/periodic
-watchers/scheduler watchers/signal watchers/stat
-watchers/timer
+watchers/async watchers/check watchers/child watchers/fork watchers/idle
+watchers/io watchers/periodic watchers/prepare watchers/scheduler
+watchers/signal watchers/stat watchers/timer
 watchers/classes
-session
+session verify
 connection
 command
-cmd-calendar cmd-process cmd-session cmd-stats cmd-watcher
+cmd-calendar cmd-loop cmd-process cmd-session cmd-stats cmd-watcher
 client
 ensure
 server
