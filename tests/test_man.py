@@ -298,3 +298,19 @@ def test_examples_show_what_happens(page, player):
 def test_the_version_that_is_shown():
     status, out, _ = evctl("/nowhere/socket", "--version")
     assert status == 0 and out.strip() in EVD.text
+
+
+# --- for those who work on it -----------------------------------------------
+
+
+def test_contributing_names_what_is_there():
+    root = MAN.parent
+    text = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:src|tests|man|protocol|clients|\.ci)/[^`]*)`", text)
+    assert len(named) > 20
+    for name in named:
+        if "NAME" not in name:
+            assert list(root.glob(name)) or name == "clients/", name
+    for name in ("main_table", "limit_infos", "error_names", "spec_types"):
+        assert name in text
+        assert any(name in path.read_text() for path in root.glob("**/*.c")), name
