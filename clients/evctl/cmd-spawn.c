@@ -213,10 +213,11 @@ static bool
 spawn_is_error_of_kill(const struct message *message)
 {
 	const struct member *error = message_find(message, "error");
-	const json_t *cmd = error == NULL ? NULL :
-					    json_object_get(error->tree, "cmd");
+	const char *cmd = NULL;
 
-	return cmd != NULL && strcmp(json_string_value(cmd), "kill") == 0;
+	if (error != NULL)
+		json_unpack((json_t *)error->tree, "{s:s}", "cmd", &cmd);
+	return cmd != NULL && strcmp(cmd, "kill") == 0;
 }
 
 static int
