@@ -7,6 +7,10 @@ there, "evd --ensure" starts one, unless $EVD_AUTOSTART is 0.
 
 connect() gives a socket, hello() has the first exchange on it, and greet()
 does both: it is what to use, as it also gets past a daemon that is just ending.
+
+What has to wait is written once, as a generator of Waits that is sent whether
+what it waits for has come: run() plays it for a program that may block, and
+pyev.evd for one with an event loop.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ import stat
 import struct
 import subprocess
 import time
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Generator, Iterator, NamedTuple, Optional, Tuple, TypeVar
 
 from ._errors import Error
 
@@ -35,6 +39,8 @@ ANSWER_TIMEOUT_S = 10.0
 ENSURE_TIMEOUT_S = 60.0
 # A daemon may end between "evd --ensure" and our connect.
 ATTEMPTS = 5
+# How long to wait for room among those who wait to be accepted.
+BACKLOG_PAUSE_S = 0.01
 LINE_MAX = 65536
 PROTOCOL = 1
 
@@ -54,6 +60,39 @@ class NoDaemon(Error):
     """Nobody listens, or who did has just ended."""
 
     __module__ = "pyev.evd"
+
+
+class Wait(NamedTuple):
+    """Until a descriptor is readable (None: just so), at most so many seconds."""
+
+    fd: Optional[int]
+    seconds: float
+
+
+T = TypeVar("T")
+Steps = Generator[Wait, bool, T]
+
+
+def run(steps: Steps[T]) -> T:
+    """Take the steps, blocking where they wait, and give what they come to."""
+    try:
+        wait = next(steps)
+        while True:
+            wait = steps.send(_block(wait))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        steps.close()
+
+
+def _block(wait: Wait) -> bool:
+    if wait.fd is None:
+        time.sleep(wait.seconds)
+        return False
+    poll = select.poll()
+    poll.register(wait.fd, select.POLLIN)
+    return bool(poll.poll(wait.seconds * 1000))
 
 
 def find() -> Place:
@@ -82,33 +121,9 @@ def connect(place: Optional[Place] = None) -> socket.socket:
     socket it is made sure that the listener is ours; for any other one only the
     answer to `hello` can tell that it is evd. Raises Error.
     """
-    place = place or find()
-    try:
-        return _connect(place)
-    except NoDaemon as nobody:
-        _ensure(place, nobody)
-    return _connect(place)
-
-
-def greet(**members: Any) -> Tuple[socket.socket, Dict[str, Any]]:
-    """Connect, and say hello: gives the socket and the result of the reply.
-
-    members: of `hello`: session, hold, need. Raises Error, with the code if the
-    daemon refused them. Nothing has been read beyond the reply.
-    """
-    place = find()
-    for attempt in range(ATTEMPTS):
-        sock = connect(place)
-        try:
-            return sock, hello(sock, place, **members)
-        except NoDaemon:
-            sock.close()
-            if not place.own or attempt == ATTEMPTS - 1:
-                raise
-        except BaseException:
-            sock.close()
-            raise
-    raise AssertionError
+    sock = run(connecting(place or find()))
+    sock.setblocking(True)
+    return sock
 
 
 def hello(
@@ -116,112 +131,99 @@ def hello(
 ) -> Dict[str, Any]:
     """Say hello on a fresh connection, and give the result of the reply.
 
-    place: what error messages name. members: as for greet().
+    place: what error messages name. members: of `hello`: session, hold, need.
 
-    Whoever does not answer as evd does within 10 seconds is none: Error.
+    Nothing is read beyond the reply. Raises Error, with the code if the daemon
+    refused; whoever does not answer as evd does within 10 seconds is none.
     """
-    path = place.path if place else "the socket"
-    line = json.dumps({"cmd": "hello", **members}).encode() + b"\n"
-    if len(line) > LINE_MAX:
-        raise Error("hello: more than %d bytes" % LINE_MAX)
+    return run(saying_hello(sock, place.path if place else "the socket", members))
+
+
+def greet(**members: Any) -> Tuple[socket.socket, Dict[str, Any]]:
+    """Connect as connect() does, say hello() and give the socket and the result."""
+    sock, result = run(greeting(find(), members))
+    sock.setblocking(True)
+    return sock, result
+
+
+# --- connecting -------------------------------------------------------------
+
+
+def greeting(
+    place: Place, members: Dict[str, Any]
+) -> Steps[Tuple[socket.socket, Dict[str, Any]]]:
+    """The steps of greet(); the socket that they come to does not block."""
+    for attempt in range(1, ATTEMPTS + 1):
+        sock = yield from connecting(place)
+        try:
+            result = yield from saying_hello(sock, place.path, members)
+            return sock, result
+        except BaseException as error:
+            sock.close()
+            ended = isinstance(error, NoDaemon) and place.own
+            if not ended or attempt == ATTEMPTS:
+                raise
+    raise AssertionError
+
+
+def connecting(place: Place) -> Steps[socket.socket]:
+    """The steps of connect(); the socket that they come to does not block."""
     try:
-        sock.sendall(line, socket.MSG_NOSIGNAL)
-        answer = _first_line(sock, path)
-    except (BrokenPipeError, ConnectionResetError):
-        answer = b""
-    if not answer:
-        raise NoDaemon(
-            "%s: whoever listens there closed the connection without an answer" % path
-        )
-    return _check_hello(answer, path)
+        return (yield from _connecting(place))
+    except NoDaemon as nobody:
+        if not place.own:
+            raise
+        evd = _starter(nobody)
+    yield from _ensuring(evd)
+    return (yield from _connecting(place))
 
 
-# --- the user's own place ---------------------------------------------------
-
-
-def _check_directory(directory: str) -> None:
-    """Raise Error if anybody else could have put a socket there."""
-    try:
-        status = os.lstat(directory)
-    except FileNotFoundError:
-        return  # evd --ensure makes it
-    except OSError as error:
-        raise Error("%s: %s" % (directory, error.strerror)) from None
-    uid, mode = status.st_uid, stat.S_IMODE(status.st_mode)
-    if stat.S_ISDIR(status.st_mode) and uid == os.geteuid() and not mode & 0o077:
-        return
-    kind = "link" if stat.S_ISLNK(status.st_mode) else "file"
-    if stat.S_ISDIR(status.st_mode):
-        kind = "directory"
-    raise Error(
-        "%s is a %s of uid %d with mode %04o, expected a directory of uid %d with "
-        "mode 0700: mend or remove it, or name a daemon's socket in EVD_SOCKET"
-        % (directory, kind, uid, mode, os.geteuid())
-    )
-
-
-def _connect(place: Place) -> socket.socket:
+def _connecting(place: Place) -> Steps[socket.socket]:
+    deadline = time.monotonic() + ANSWER_TIMEOUT_S
     sock = _socket()
     try:
-        # A time limit of the kernel's: with one of Python's connect(2) would
-        # not wait for room in the backlog.
-        _set_send_timeout(sock, ANSWER_TIMEOUT_S)
-        try:
-            _connect_to(sock, place.path)
-        except OSError as error:
-            raise _refused(place, error) from None
-        _set_send_timeout(sock, 0)
+        while True:
+            try:
+                sock.connect(place.path)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise _refused(place, error) from None
+            except OSError as error:
+                raise _refused(place, error) from None
+            yield Wait(None, BACKLOG_PAUSE_S)
         if place.own:
             _check_listener(sock, place.path)
+        return sock
     except BaseException:
         sock.close()
         raise
-    return sock
-
-
-def _connect_to(sock: socket.socket, path: str) -> None:
-    while True:
-        sock.connect(path)
-        try:
-            sock.getpeername()
-            return
-        except OSError as error:
-            # A signal came while it waited, and Python thinks that this
-            # connect(2) goes on in the background.
-            if error.errno != errno.ENOTCONN:
-                raise
 
 
 def _socket() -> socket.socket:
-    """A socket that is not one of the standard descriptors.
+    """A socket that does not block, and is not one of the standard descriptors.
 
     Where these are closed, what is printed must not go to the daemon.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        # Whatever socket.setdefaulttimeout() says.
-        sock.settimeout(None)
-        if sock.fileno() > 2:
-            return sock
-        fd = fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, 3)
+        if sock.fileno() <= 2:
+            fd = fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, 3)
+            sock.close()
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=fd)
+        sock.setblocking(False)
+        return sock
     except BaseException:
         sock.close()
         raise
-    sock.close()
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=fd)
-    sock.settimeout(None)
-    return sock
-
-
-def _set_send_timeout(sock: socket.socket, seconds: float) -> None:
-    limit = struct.pack("ll", int(seconds), 0)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
 
 def _check_listener(sock: socket.socket, path: str) -> None:
-    size = struct.calcsize("3i")
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-    _, uid, _ = struct.unpack("iIi", credentials)
+    form = "iII"  # struct ucred
+    credentials = sock.getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize(form)
+    )
+    uid = struct.unpack(form, credentials)[1]
     if uid != os.geteuid():
         raise Error(
             "%s: its listener has uid %d, expected %d" % (path, uid, os.geteuid())
@@ -244,7 +246,7 @@ def _refused(place: Place, error: OSError) -> Error:
             "%s: permission denied: uid %d may not connect to what listens there "
             "(for evd see --socket-mode)" % (path, os.geteuid())
         )
-    if error.errno in (errno.EAGAIN, errno.ETIMEDOUT):
+    if error.errno == errno.EAGAIN:
         return Error(
             "%s: who listens there has taken no connection for %d s: is it stopped?"
             % (path, ANSWER_TIMEOUT_S)
@@ -254,15 +256,35 @@ def _refused(place: Place, error: OSError) -> Error:
     return Error("%s: %s" % (path, error.strerror or error))
 
 
-# --- starting one -----------------------------------------------------------
+# --- the user's own socket --------------------------------------------------
 
 
-def _ensure(place: Place, nobody: Error) -> None:
-    """Start a daemon at the user's own socket; raises Error if none can be had."""
-    if not place.own:
-        raise nobody
+def _check_directory(directory: str) -> None:
+    """Raise Error if anybody else could have put a socket there."""
+    try:
+        status = os.lstat(directory)
+    except FileNotFoundError:
+        return  # evd --ensure makes it
+    except OSError as error:
+        raise Error("%s: %s" % (directory, error.strerror)) from None
+    uid, mode = status.st_uid, stat.S_IMODE(status.st_mode)
+    if stat.S_ISDIR(status.st_mode):
+        if uid == os.geteuid() and not mode & 0o077:
+            return
+        kind = "directory"
+    else:
+        kind = "link" if stat.S_ISLNK(status.st_mode) else "file"
+    raise Error(
+        "%s is a %s of uid %d with mode %04o, expected a directory of uid %d with "
+        "mode 0700: mend or remove it, or name a daemon's socket in EVD_SOCKET"
+        % (directory, kind, uid, mode, os.geteuid())
+    )
+
+
+def _starter(nobody: Error) -> str:
+    """The program that can start a daemon; raises Error if none is to be had."""
     if os.environ.get("EVD_AUTOSTART") == "0":
-        raise Error("%s, and EVD_AUTOSTART=0 says not to start one" % nobody)
+        raise NoDaemon("%s, and EVD_AUTOSTART=0 says not to start one" % nobody)
     evd = _command()
     if evd is None:
         raise Error(
@@ -270,30 +292,7 @@ def _ensure(place: Place, nobody: Error) -> None:
             "say in EVD_COMMAND where the program is, or in EVD_SOCKET where a "
             "daemon listens" % nobody
         )
-    # Not a pipe: whoever started the daemon with a wrapper may keep it open.
-    fd = os.memfd_create("evd --ensure", os.MFD_CLOEXEC)
-    with open(fd, "w+b") as log:
-        try:
-            status = subprocess.run(
-                [evd, "--ensure"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                timeout=ENSURE_TIMEOUT_S,
-            ).returncode
-        except OSError as error:
-            raise Error("%s: %s" % (evd, error.strerror)) from None
-        except subprocess.TimeoutExpired:
-            raise Error(
-                "'%s --ensure' has not come to an end in %d s" % (evd, ENSURE_TIMEOUT_S)
-            ) from None
-        if status != 0:
-            log.seek(0)
-            said = log.read(4096).decode("utf-8", "replace").strip()
-            raise Error(
-                "'%s --ensure' failed with status %d: %s"
-                % (evd, status, said or "it said nothing")
-            )
+    return evd
 
 
 def _command() -> Optional[str]:
@@ -317,29 +316,91 @@ def _beside(module: pathlib.Path) -> Iterator[pathlib.Path]:
             yield directory.parent / "bin" / "evd"
 
 
+def _ensuring(evd: str) -> Steps[None]:
+    """Start a daemon at the user's own socket, if there is none by now."""
+    # Not a pipe: whoever starts the daemon in a wrapper may keep it open.
+    with open(os.memfd_create("evd --ensure"), "w+b") as log:
+        try:
+            process = subprocess.Popen(
+                [evd, "--ensure"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+        except OSError as error:
+            raise Error("%s: %s" % (evd, error.strerror)) from None
+        try:
+            ended = yield from _ending(process.pid)
+        finally:
+            process.kill()
+            status = process.wait()
+        if not ended:
+            raise Error(
+                "'%s --ensure' has not come to an end in %d s" % (evd, ENSURE_TIMEOUT_S)
+            )
+        if status != 0:
+            log.seek(0)
+            said = log.read(4096).decode("utf-8", "replace").strip()
+            raise Error(
+                "'%s --ensure' failed with status %d: %s"
+                % (evd, status, said or "it said nothing")
+            )
+
+
+def _ending(pid: int) -> Steps[bool]:
+    """Whether a child of ours has ended in time."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True  # reaped by somebody else in this program
+    try:
+        return (yield Wait(pidfd, ENSURE_TIMEOUT_S))
+    finally:
+        os.close(pidfd)
+
+
 # --- the first answer -------------------------------------------------------
 
 
-def _first_line(sock: socket.socket, path: str) -> bytes:
-    """The first line that comes, or b"" at the end; not a byte beyond it."""
+def saying_hello(
+    sock: socket.socket, path: str, members: Dict[str, Any]
+) -> Steps[Dict[str, Any]]:
+    """The steps of hello(); path: what error messages name."""
+    line = json.dumps({"cmd": "hello", **members}).encode() + b"\n"
+    if len(line) > LINE_MAX:
+        raise ValueError("hello of more than %d bytes" % LINE_MAX)
+    try:
+        # On a fresh connection there is room for a line.
+        sock.send(line, socket.MSG_NOSIGNAL)
+        answer = yield from _reading_line(sock, path)
+    except (BrokenPipeError, ConnectionResetError):
+        answer = b""
+    if not answer:
+        raise NoDaemon(
+            "%s: whoever listens there closed the connection without an answer" % path
+        )
+    return _check_hello(answer, path)
+
+
+def _reading_line(sock: socket.socket, path: str) -> Steps[bytes]:
+    """The first line that comes, b"" if none does; not a byte beyond it is read."""
     line = b""
     deadline = time.monotonic() + ANSWER_TIMEOUT_S
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    while True:
+    while len(line) <= LINE_MAX:
         left = deadline - time.monotonic()
-        if left <= 0 or not poll.poll(left * 1000):
+        if left <= 0 or not (yield Wait(sock.fileno(), left)):
             raise Error(
                 "%s: no answer within %d s: what listens there is stopped, or is not "
                 "evd" % (path, ANSWER_TIMEOUT_S)
             )
         ahead = sock.recv(LINE_MAX, socket.MSG_PEEK)
         end = ahead.find(b"\n")
-        line += sock.recv(end + 1 if end >= 0 else len(ahead) or 1)
-        if end >= 0 or not ahead:
+        line += sock.recv(end + 1 if end >= 0 else len(ahead))
+        if end >= 0:
             return line
-        if len(line) > LINE_MAX:
-            raise _not_evd(path, line)
+        if not ahead:
+            return b""
+    raise _not_evd(path, line)
 
 
 def _not_evd(path: str, line: bytes) -> Error:
@@ -353,7 +414,7 @@ def _check_hello(line: bytes, path: str) -> Dict[str, Any]:
         if "error" in answer:
             raise Error.from_reply(answer["error"])
         if answer.get("event") == "bye":
-            raise _bye(path, answer)
+            raise _bye(path, answer["reason"], answer.get("message"))
         result: Dict[str, Any] = answer["result"]
         protocol = result["protocol"]
         result["pid"], result["session"], result["limits"]
@@ -366,8 +427,8 @@ def _check_hello(line: bytes, path: str) -> Dict[str, Any]:
     return result
 
 
-def _bye(path: str, event: Dict[str, Any]) -> Error:
-    """What to raise if the daemon takes leave instead of answering."""
-    if event["reason"] == "limit-exceeded":
-        return Error("limit-exceeded", str(event.get("message", "too many sessions")))
+def _bye(path: str, reason: str, message: Optional[str]) -> Error:
+    """What to raise if the daemon takes its leave instead of answering."""
+    if reason == "limit-exceeded":
+        return Error(reason, message or "too many sessions")
     return NoDaemon("%s: the daemon there is just ending" % path)
