@@ -49,8 +49,9 @@ from ._wire import (
 __all__ = ["Now", "Session", "connect"]
 
 _READ_SIZE = 1 << 18
-# Who has more to say than that waits until some of it is written.
+# Bytes: who has more to say than the first waits until it is down to the second.
 _WRITE_HIGH = 1 << 18
+_WRITE_LOW = 1 << 16
 _CLOSE_TIMEOUT_S = 10.0
 _DESCRIPTORS_PAUSE_S = 0.01
 _RECONNECT_FIRST_S = 0.1
@@ -706,9 +707,13 @@ class Session:
         except ConnectionError:
             # What came before the end is still to be read.
             self._output.clear()
+        if self._output.size <= _WRITE_LOW:
+            self._tell_room()
+        self.changed()
+
+    def _tell_room(self) -> None:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
-        self.changed()
 
     async def _wait_for_room(self, size: int) -> None:
         """Until no more than size bytes are unsent, or the session has ended."""
@@ -726,8 +731,7 @@ class Session:
         self._loop.remove_writer(self._sock.fileno())
         self._sock.close()
         self._output.clear()
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
+        self._tell_room()
         pending, self._pending = self._pending, {}
         for replied in pending.values():
             replied({}, Closed(self._reason))
