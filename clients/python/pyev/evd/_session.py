@@ -127,6 +127,7 @@ class Session:
         self._waiters = 0  # for events, or for the end
         self._reading = False
         self._flushing = False  # a flush is scheduled, or waits for room
+        self._turn = asyncio.Lock()  # of those who wait for room to write
         self._room: Optional[asyncio.Future[None]] = None
         self._stream = Stream(self, max_queue)
         self._owed: Optional[Watcher] = None
@@ -193,8 +194,8 @@ class Session:
 
     @property
     def queued(self) -> int:
-        """How many events were read and not taken yet."""
-        return self._queued
+        """How many events were read and not taken yet, but for watchers' own."""
+        return len(self._stream)
 
     # Events
 
@@ -291,7 +292,7 @@ class Session:
         name = self._new_name(type) if watcher is None else watcher
         command = {"cmd": "watch", "type": type, "watcher": name, **with_path(members)}
         made = Watcher(self, type, name, *self._options(members))
-        return Starting(made, self._register(made, command, fds))
+        return Starting(made, lambda: self._register(made, command, fds))
 
     def spawn(
         self,
@@ -328,7 +329,7 @@ class Session:
             **members,
         }
         made = Child(self, name, *self._options(members))
-        return Starting(made, self._register(made, command, fds))
+        return Starting(made, lambda: self._register(made, command, fds))
 
     def watcher(self, name: Name) -> Optional[Watcher]:
         """The watcher of this name that was registered by watch() or spawn()."""
@@ -546,7 +547,8 @@ class Session:
             raise RuntimeError("%r belongs to another event loop" % self)
         self._check_open()
         while self._output.size > _WRITE_HIGH:
-            await self._wait_for_room(_WRITE_HIGH)
+            async with self._turn:
+                await self._wait_for_room(_WRITE_HIGH)
             self._check_open()
         if command.get("reply") is False:
             self.write(command, None, fds)

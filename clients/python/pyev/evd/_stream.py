@@ -40,17 +40,21 @@ class Stream:
         """
         before = len(self)
         self._events.put(event, merge=merge)
-        self._source.changed(events=len(self) - before)
+        self._count(len(self) - before)
         self._wake_one()
 
     def take_back(self, watcher: Name) -> Deque[Event]:
         """Take all events of a watcher."""
         taken = self._events.take_back(watcher)
-        self._source.changed(events=-len(taken))
+        self._count(-len(taken))
         return taken
 
     def end(self) -> None:
-        """No more events come; those that are here can still be taken."""
+        """No more events come; those that are here can still be taken.
+
+        They are no concern of the source's any more, whether anybody takes them or not.
+        """
+        self._count(-len(self))
         self._ended = True
         for waiter in self._waiters:
             if not waiter.done():
@@ -63,7 +67,7 @@ class Stream:
                 raise Ended
             await self._wait()
         event = self._events.get()
-        self._source.changed(events=-1)
+        self._count(-1)
         return event
 
     async def _wait(self) -> None:
@@ -80,6 +84,10 @@ class Stream:
         finally:
             self._waiters.remove(waiter)
             self._source.changed(waiters=-1)
+
+    def _count(self, events: int) -> None:
+        if not self._ended:
+            self._source.changed(events=events)
 
     def _wake_one(self) -> None:
         for waiter in self._waiters:

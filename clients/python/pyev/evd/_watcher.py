@@ -132,10 +132,8 @@ class Watcher:
         fd: a descriptor (or file) to pass along, for a watcher that has none now.
         """
         fds = () if fd is None else (fileno(fd),)
-        result = await self.session.call("start", fds=fds, watcher=self.name)
-        self._spent = False
-        self.result = result
-        return result
+        command = {"cmd": "start", "watcher": self.name}
+        return await self.session.request(command, fds, done=self.registered)
 
     async def stop(self) -> Optional[Cleared]:
         """Stop it, and take back what this program has not seen of its events.
@@ -147,9 +145,7 @@ class Watcher:
 
     async def reset(self) -> Optional[Cleared]:
         """Restart a timer, periodic or scheduler; gives what was taken back."""
-        cleared = await self._taking_back("reset")
-        self._spent = False
-        return cleared
+        return await self._taking_back("reset", self._revived)
 
     async def clear(self) -> Optional[Cleared]:
         """Take back what this program has not seen of its events; gives it."""
@@ -199,8 +195,9 @@ class Watcher:
         return self._held
 
     def registered(self, result: Message) -> None:
-        """The daemon has it."""
+        """The daemon has it, or has started it."""
         self.result = result
+        self._revived()
 
     def fired(self, event: Event, stream: Stream, merge: bool) -> None:
         """Take an event of it, or put it into the session's stream."""
@@ -226,6 +223,7 @@ class Watcher:
     def undo(self) -> None:
         """Have nothing left of it: who wanted it does not wait any more."""
         self._unwanted = True
+        self._take_back({})
         if not self.session.closed:
             command = {"cmd": "unwatch", "watcher": self.name}
             self.session.write(command, lambda result, error: self.forget())
@@ -248,6 +246,9 @@ class Watcher:
             self.forget()
 
     # The inside
+
+    def _revived(self) -> None:
+        self._spent = False
 
     def _claim(self) -> Stream:
         if self._stream is None:
@@ -331,7 +332,7 @@ class Child(Watcher):
 
     def registered(self, result: Message) -> None:
         super().registered(result)
-        self.pid = result["pid"]
+        self.pid = result.get("pid", self.pid)
 
     def fired(self, event: Event, stream: Stream, merge: bool) -> None:
         code = event.get("exit", -event.get("signal", 0))
@@ -374,19 +375,20 @@ W = TypeVar("W", bound=Watcher)
 class Starting(Generic[W]):
     """A watcher to be: "await" registers it, "async with" also unwatches it.
 
-    A task that is cancelled while it waits leaves no watcher behind.
+    Nothing is done before. A task that is cancelled while it waits leaves no watcher
+    behind.
     """
 
-    def __init__(self, watcher: W, registering: Coroutine[Any, Any, W]) -> None:
+    def __init__(self, watcher: W, register: Callable[[], Coroutine[Any, Any, W]]):
         self._watcher = watcher
-        self._registering = registering
+        self._register = register
 
     def __await__(self) -> Generator[Any, None, W]:
-        return self._registering.__await__()
+        return self._register().__await__()
 
     async def __aenter__(self) -> W:
         self._watcher.enter()
-        return await self._registering
+        return await self._register()
 
     async def __aexit__(
         self,
