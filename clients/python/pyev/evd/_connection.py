@@ -264,9 +264,9 @@ class Connection:
             if not isinstance(message, Event):
                 self._replies.append((self._arrived, message))
                 continue
-            if message.type == "bye":
-                self._reason = message["reason"]
             self._events.put(message, self._arrived)
+            if message.type == "bye":
+                self._end(message["reason"])
 
     def _flush(self) -> None:
         while not self.closed:
