@@ -583,7 +583,7 @@ def test_a_watch_cancelled_as_its_reply_comes_leaves_no_watcher(evd, other, earl
                 else:
                     asyncio.get_running_loop().call_soon(task.cancel)
 
-            starting._watcher.registered = registered
+            starting._watcher._registered = registered
             with pytest.raises(asyncio.CancelledError):
                 await task
             await session.poll()

@@ -208,7 +208,7 @@ class Connection:
         """Close the connection; the session and its watchers end."""
         self._end("close")
 
-    def end_in_child(self) -> None:
+    def _end_in_child(self) -> None:
         """In a child of this process: the session is the parent's."""
         self._end("fork")
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class _Holder(Protocol):
-    def end_in_child(self) -> None:
+    def _end_in_child(self) -> None:
         """Close what the child has of it, without a byte to the daemon."""
 
 
@@ -22,7 +22,7 @@ def add(holder: _Holder) -> None:
 
 def _close_all() -> None:
     for holder in list(_holders):
-        holder.end_in_child()
+        holder._end_in_child()
 
 
 os.register_at_fork(after_in_child=_close_all)

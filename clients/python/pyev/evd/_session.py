@@ -137,7 +137,7 @@ class Session:
         self._reason: Optional[str] = None
         self._end = self._loop.create_future()
         _fork.add(self)
-        self.changed()
+        self._changed()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
@@ -205,14 +205,14 @@ class Session:
     async def __anext__(self) -> Event:
         owed, self._owed = self._owed, None
         if owed is not None and not self._closed:
-            owed.acknowledge()
+            owed._acknowledge()
         try:
             event = await self._stream.get()
         except Ended:
-            self.check_end()
+            self._check_end()
             raise StopAsyncIteration from None
         watcher = self._watchers.get(event["watcher"])
-        if watcher is not None and watcher.held:
+        if watcher is not None and watcher._held:
             self._owed = watcher
         return event
 
@@ -235,7 +235,7 @@ class Session:
         A task that is cancelled before the command was sent has had no effect;
         afterwards the command takes its course.
         """
-        return await self.request({"cmd": cmd, **members}, fds)
+        return await self._request({"cmd": cmd, **members}, fds)
 
     def post(self, cmd: str, **members: Any) -> None:
         """Send a command that nobody waits for; for a few at a time.
@@ -243,7 +243,7 @@ class Session:
         (call() with reply=False waits while too much is unsent, this does not.)
         """
         if not self._closed:
-            self.write({"cmd": cmd, **members, "reply": False}, None)
+            self._write({"cmd": cmd, **members, "reply": False}, None)
 
     async def hello_again(
         self, name: Optional[str] = None, *, hold: Optional[bool] = None
@@ -255,7 +255,7 @@ class Session:
             if hold is not None:
                 self._hold = hold
 
-        return await self.request(
+        return await self._request(
             {"cmd": "hello", **hello_members(name, hold, ())}, done=done
         )
 
@@ -479,39 +479,39 @@ class Session:
 
     async def wait_closed(self) -> Optional[str]:
         """Wait until the session has ended, and give the reason: see Closed."""
-        self.changed(waiters=1)
+        self._changed(waiters=1)
         try:
             await asyncio.shield(self._end)
         finally:
-            self.changed(waiters=-1)
+            self._changed(waiters=-1)
         return self._reason
 
     # For its watchers
 
-    def stream(self) -> Stream:
+    def _new_stream(self) -> Stream:
         """A stream for the events of one watcher."""
         return Stream(self, self._max_queue)
 
-    def future(self) -> asyncio.Future[int]:
+    def _future(self) -> asyncio.Future[int]:
         """A future of the session's event loop."""
         return self._loop.create_future()
 
-    def take_back(self, watcher: Name) -> Deque[Event]:
+    def _take_back(self, watcher: Name) -> Deque[Event]:
         """Take the events of a watcher out of the session's own stream."""
         return self._stream.take_back(watcher)
 
-    def forget(self, watcher: Watcher) -> None:
+    def _forget(self, watcher: Watcher) -> None:
         """It is not registered any more."""
         if self._watchers.get(watcher.name) is watcher:
             del self._watchers[watcher.name]
 
-    def check_end(self) -> None:
+    def _check_end(self) -> None:
         """Raise Closed if the session has ended, and this program did not want that."""
         closed = Closed(self._reason)
         if self._closed and not closed.expected:
             raise closed
 
-    def changed(self, events: int = 0, waiters: int = 0) -> None:
+    def _changed(self, events: int = 0, waiters: int = 0) -> None:
         """Read while that is of use: see _wants_to_read()."""
         self._queued += events
         self._waiters += waiters
@@ -523,14 +523,14 @@ class Session:
         else:
             self._loop.remove_reader(self._sock.fileno())
 
-    def end_in_child(self) -> None:
+    def _end_in_child(self) -> None:
         """In a child of this process: the session, and the loop, are the parent's."""
         self._closed = True
         self._reason = "fork"
         self._sock.close()
         self._output.clear()
 
-    async def request(
+    async def _request(
         self,
         command: Message,
         fds: Sequence[Any] = (),
@@ -551,7 +551,7 @@ class Session:
                 await self._wait_for_room(_WRITE_HIGH)
             self._check_open()
         if command.get("reply") is False:
-            self.write(command, None, fds)
+            self._write(command, None, fds)
             return {}
         future: asyncio.Future[Message] = self._loop.create_future()
 
@@ -563,7 +563,7 @@ class Session:
             elif error is None:
                 undo()
 
-        self.write(command, replied, fds)
+        self._write(command, replied, fds)
         try:
             return await future
         except asyncio.CancelledError:
@@ -572,7 +572,7 @@ class Session:
                 undo()
             raise
 
-    def write(
+    def _write(
         self, command: Message, replied: Optional[Replied], fds: Sequence[Any] = ()
     ) -> None:
         """Put a command into the output; replied: called with the reply, or Closed."""
@@ -590,7 +590,7 @@ class Session:
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
-        self.changed()
+        self._changed()
 
     # The inside
 
@@ -614,9 +614,9 @@ class Session:
     async def _register(self, watcher: W, command: Message, fds: Sequence[int]) -> W:
         def done(result: Message) -> None:
             self._watchers[watcher.name] = watcher
-            watcher.registered(result)
+            watcher._registered(result)
 
-        await self.request(command, fds, done=done, undo=watcher.undo)
+        await self._request(command, fds, done=done, undo=watcher._undo)
         return watcher
 
     async def _list(self, about: Message) -> List[Message]:
@@ -656,7 +656,7 @@ class Session:
                 self._on_message(decode(line))
         except Error as error:
             self._finish(str(error))
-        self.changed()
+        self._changed()
 
     def _on_message(self, message: Message) -> None:
         if not isinstance(message, Event):
@@ -667,7 +667,7 @@ class Session:
             merge = self._queued >= self._max_queue
             watcher = self._watchers.get(message["watcher"])
             if watcher is not None:
-                watcher.fired(message, self._stream, merge)
+                watcher._fired(message, self._stream, merge)
             else:
                 self._stream.put(message, merge)
 
@@ -711,7 +711,7 @@ class Session:
             self._output.clear()
         if self._output.size <= _WRITE_LOW:
             self._tell_room()
-        self.changed()
+        self._changed()
 
     def _tell_room(self) -> None:
         if self._room is not None and not self._room.done():
@@ -739,7 +739,7 @@ class Session:
             replied({}, Closed(self._reason))
         self._stream.end()
         for watcher in list(self._watchers.values()):
-            watcher.ended()
+            watcher._when_ended()
         self._end.set_result(None)
 
 

@@ -13,7 +13,7 @@ from ._wire import Name
 class Source(Protocol):
     """Where a stream's events come from, which reads on while it makes sense."""
 
-    def changed(self, events: int = 0, waiters: int = 0) -> None:
+    def _changed(self, events: int = 0, waiters: int = 0) -> None:
         """There are so many more (or fewer) events, and who waits for some."""
 
 
@@ -73,7 +73,7 @@ class Stream:
     async def _wait(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
-        self._source.changed(waiters=1)
+        self._source._changed(waiters=1)
         try:
             await waiter
         except asyncio.CancelledError:
@@ -83,11 +83,11 @@ class Stream:
             raise
         finally:
             self._waiters.remove(waiter)
-            self._source.changed(waiters=-1)
+            self._source._changed(waiters=-1)
 
     def _count(self, events: int) -> None:
         if not self._ended:
-            self._source.changed(events=events)
+            self._source._changed(events=events)
 
     def _wake_one(self) -> None:
         for waiter in self._waiters:

@@ -89,14 +89,14 @@ class Watcher:
 
     async def __anext__(self) -> Event:
         if self._owed:
-            self.acknowledge()
+            self._acknowledge()
         stream = self._claim()
         if self._spent and len(stream) == 0:
             raise StopAsyncIteration
         try:
             event = await stream.get()
         except Ended:
-            self.session.check_end()
+            self.session._check_end()
             raise StopAsyncIteration from None
         self._owed = self._held
         if event.error:
@@ -133,7 +133,7 @@ class Watcher:
         """
         fds = () if fd is None else (fileno(fd),)
         command = {"cmd": "start", "watcher": self.name}
-        return await self.session.request(command, fds, done=self.registered)
+        return await self.session._request(command, fds, done=self._registered)
 
     async def stop(self) -> Optional[Cleared]:
         """Stop it, and take back what this program has not seen of its events.
@@ -158,7 +158,7 @@ class Watcher:
 
     async def unwatch(self) -> Optional[Cleared]:
         """Stop and forget it; gives what was taken back."""
-        return await self._taking_back("unwatch", self.forget)
+        return await self._taking_back("unwatch", self._forget)
 
     async def get(self, **members: Any) -> Message:
         """How it is now; next: how many of its times to come are wanted."""
@@ -184,55 +184,50 @@ class Watcher:
 
     # For the session
 
-    def acknowledge(self) -> None:
+    def _acknowledge(self) -> None:
         """As ack(), and nobody waits; one that is forgotten by now needs none."""
         self._owed = False
         self.session.post("ack", watcher=self.name)
 
-    @property
-    def held(self) -> bool:
-        """Whether it waits for an acknowledgement of each event."""
-        return self._held
-
-    def registered(self, result: Message) -> None:
+    def _registered(self, result: Message) -> None:
         """The daemon has it, or has started it."""
         self.result = result
         self._revived()
 
-    def fired(self, event: Event, stream: Stream, merge: bool) -> None:
+    def _fired(self, event: Event, stream: Stream, merge: bool) -> None:
         """Take an event of it, or put it into the session's stream."""
         if self._unwanted:
             return
         self._spent = not event.active
         (stream if self._stream is None else self._stream).put(event, merge)
         if self._spent and self._release:
-            self.forget()
+            self._forget()
 
-    def forget(self) -> None:
+    def _forget(self) -> None:
         """The daemon does not have it any more."""
         self._gone = True
-        self.session.forget(self)
+        self.session._forget(self)
         if self._stream is not None:
             self._stream.end()
 
-    def ended(self) -> None:
+    def _when_ended(self) -> None:
         """The session has ended."""
         if self._stream is not None:
             self._stream.end()
 
-    def undo(self) -> None:
+    def _undo(self) -> None:
         """Have nothing left of it: who wanted it does not wait any more."""
         self._unwanted = True
         self._take_back({})
         if not self.session.closed:
             command = {"cmd": "unwatch", "watcher": self.name}
-            self.session.write(command, lambda result, error: self.forget())
+            self.session._write(command, lambda result, error: self._forget())
 
-    def enter(self) -> None:
+    def _enter(self) -> None:
         """Its events come here, and not from the session's stream."""
         self._claim()
 
-    async def leave(self) -> None:
+    async def _leave(self) -> None:
         """The end of "async with": nothing is left of it."""
         if self._gone or self.session.closed:
             return
@@ -243,7 +238,7 @@ class Watcher:
         except Error as error:
             if error.code != "no-such-watcher":
                 raise
-            self.forget()
+            self._forget()
 
     # The inside
 
@@ -252,8 +247,8 @@ class Watcher:
 
     def _claim(self) -> Stream:
         if self._stream is None:
-            self._stream = self.session.stream()
-            for event in self.session.take_back(self.name):
+            self._stream = self.session._new_stream()
+            for event in self.session._take_back(self.name):
                 self._stream.put(event, False)
             if self._gone or self.session.closed:
                 self._stream.end()
@@ -270,13 +265,13 @@ class Watcher:
             cleared = self._take_back(result)
             done()
 
-        await self.session.request({"cmd": cmd, "watcher": self.name}, done=replied)
+        await self.session._request({"cmd": cmd, "watcher": self.name}, done=replied)
         return None if cleared is None else Cleared(cleared.revents, cleared.overrun)
 
     def _take_back(self, result: Message) -> Optional[Event]:
         stream = self._stream
         taken = (
-            self.session.take_back(self.name)
+            self.session._take_back(self.name)
             if stream is None
             else stream.take_back(self.name)
         )
@@ -310,7 +305,7 @@ class Child(Watcher):
         super().__init__(session, "child", name, hold, release)
         self.pid = 0
         self.returncode: Optional[int] = None
-        self._ended: asyncio.Future[int] = session.future()
+        self._ended: asyncio.Future[int] = session._future()
 
     async def wait(self) -> int:
         """Wait for its end, and give the returncode; any number of tasks may.
@@ -330,38 +325,38 @@ class Child(Watcher):
             "kill", watcher=self.name, signum=signum, group=group
         )
 
-    def registered(self, result: Message) -> None:
-        super().registered(result)
+    def _registered(self, result: Message) -> None:
+        super()._registered(result)
         self.pid = result.get("pid", self.pid)
 
-    def fired(self, event: Event, stream: Stream, merge: bool) -> None:
+    def _fired(self, event: Event, stream: Stream, merge: bool) -> None:
         code = event.get("exit", -event.get("signal", 0))
         if ("exit" in event or "signal" in event) and not self._ended.done():
             self.returncode = code
             self._ended.set_result(code)
-        super().fired(event, stream, merge)
+        super()._fired(event, stream, merge)
 
-    def ended(self) -> None:
-        super().ended()
+    def _when_ended(self) -> None:
+        super()._when_ended()
         self._no_end(Closed(self.session.reason))
 
-    def forget(self) -> None:
-        super().forget()
+    def _forget(self) -> None:
+        super()._forget()
         self._no_end(Error("child %r was unwatched" % (self.name,)))
 
-    def undo(self) -> None:
+    def _undo(self) -> None:
         self._terminate()
-        super().undo()
+        super()._undo()
 
-    async def leave(self) -> None:
+    async def _leave(self) -> None:
         self._terminate()
-        await super().leave()
+        await super()._leave()
 
     def _terminate(self) -> None:
         if self.returncode is None and not self._gone and not self.session.closed:
             command = {"cmd": "kill", "watcher": self.name, "group": True}
             # It may have ended by itself by then.
-            self.session.write(command, lambda result, error: None)
+            self.session._write(command, lambda result, error: None)
 
     def _no_end(self, error: Error) -> None:
         if not self._ended.done():
@@ -387,7 +382,7 @@ class Starting(Generic[W]):
         return self._register().__await__()
 
     async def __aenter__(self) -> W:
-        self._watcher.enter()
+        self._watcher._enter()
         return await self._register()
 
     async def __aexit__(
@@ -396,4 +391,4 @@ class Starting(Generic[W]):
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        await self._watcher.leave()
+        await self._watcher._leave()
