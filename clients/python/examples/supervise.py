@@ -10,7 +10,6 @@ that ends well is not. Ctrl-C or SIGTERM ends them all.
 
 import os
 import signal
-import subprocess
 import sys
 
 import pyev
@@ -20,14 +19,14 @@ LAST_PAUSE_S = 60.0
 
 
 class Job:
-    """A command: its process while it runs, else the timer of its next start."""
+    """A command: its pid while it runs, or the timer of its next start."""
 
     def __init__(self, supervisor, number, command):
         self.supervisor = supervisor
         self.number = number
         self.command = command
         self.pause = FIRST_PAUSE_S
-        self.process = None
+        self.pid = 0
         self.child = None
         self.timer = supervisor.loop.timer(0.0, 0.0, self.time_to_start)
 
@@ -36,12 +35,11 @@ class Job:
 
     def start(self):
         # In a process group of its own, which can be ended as a whole.
-        self.process = subprocess.Popen(
-            ["sh", "-c", self.command], start_new_session=True
-        )
-        self.say("started, pid %d" % self.process.pid)
+        argv = ["sh", "-c", self.command]
+        self.pid = os.posix_spawnp("sh", argv, os.environ, setpgroup=0)
+        self.say("started, pid %d" % self.pid)
         loop = self.supervisor.loop
-        self.child = loop.child(self.process.pid, False, self.ended)
+        self.child = loop.child(self.pid, False, self.ended)
         self.child.start()
 
     def time_to_start(self, timer, revents):
@@ -50,9 +48,7 @@ class Job:
     def ended(self, child, revents):
         child.stop()
         status = os.waitstatus_to_exitcode(child.rstatus)
-        # It was waited for here, and not by the module that has started it.
-        self.process.returncode = status
-        self.process = None
+        self.pid = 0
         if status == 0:
             self.say("done")
         elif not self.supervisor.ending:
@@ -65,8 +61,8 @@ class Job:
 
     def end(self):
         self.timer.stop()
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGTERM)
+        if self.pid:
+            os.killpg(self.pid, signal.SIGTERM)
 
 
 class Supervisor:
@@ -89,7 +85,7 @@ class Supervisor:
 
     def job_ended(self):
         """Go on while a job runs or will."""
-        if not any(job.process or job.timer.active for job in self.jobs):
+        if not any(job.pid or job.timer.active for job in self.jobs):
             self.loop.stop(pyev.EVBREAK_ALL)
 
     def run(self):
