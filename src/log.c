@@ -22,8 +22,15 @@ static const int log_priorities[] = { LOG_ERR, LOG_WARNING, LOG_NOTICE,
 	LOG_INFO, LOG_DEBUG };
 
 static enum log_level log_level = LEVEL_NOTICE;
+static const char *log_program = "evd";
 static bool log_syslog;
 static unsigned long log_dropped;
+
+void
+log_set_program(const char *name)
+{
+	log_program = name;
+}
 
 void
 log_set_level(enum log_level level)
@@ -80,8 +87,8 @@ log_put_line(enum log_level level, const char *text)
 		n = snprintf(line, sizeof(line) - 1, "<%d>%s",
 		    log_priorities[level], text);
 	else
-		n = snprintf(line, sizeof(line) - 1, "evd: %s%s%s", start,
-		    *start != '\0' ? ": " : "", text);
+		n = snprintf(line, sizeof(line) - 1, "%s: %s%s%s", log_program,
+		    start, *start != '\0' ? ": " : "", text);
 	if (n > (int)sizeof(line) - 2)
 		n = sizeof(line) - 2;
 	line[n] = '\n';

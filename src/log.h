@@ -23,6 +23,9 @@ enum log_level {
 /* What goes in, as a table for options and help; ends with NULL. */
 extern const char *const log_level_names[];
 
+/* Whose messages these are (default: evd's); kept. */
+void log_set_program(const char *);
+
 /* Sets the least important level that is written (default: notice). */
 void log_set_level(enum log_level);
 bool log_wants(enum log_level);

@@ -10,6 +10,7 @@
 #include "log.h"
 #include "session.h"
 #include "unit.h"
+#include "verify.h"
 #include "watchers/classes.h"
 
 /*
@@ -138,11 +139,20 @@ bench_setup(void)
 	fdqueue_init(&bench.fds, &bench.session->account);
 }
 
+static inline void
+bench_verify(struct session *s)
+{
+	verify_begin(s);
+	ck_assert(verify_some(s, SIZE_MAX));
+}
+
 /* All that was taken is given back. */
 static inline void
 bench_teardown(void)
 {
 	ev_verify(bench.loop);
+	if (!bench.session->ended)
+		bench_verify(bench.session);
 	fdqueue_fini(&bench.fds);
 	bench_free_session(bench.session);
 	ck_assert_uint_eq(bench.limits.accounts.count, 0);

@@ -264,6 +264,10 @@ class Client:
         fcntl.ioctl(self.sock, termios.FIONREAD, number)
         return number[0]
 
+    def has_more(self):
+        """Whether something has come that was not given out yet."""
+        return bool(self.events or self._buffer) or self.unread() > 0
+
     def line(self):
         """The next line as bytes, without its LF; Closed at the end."""
         while True:
