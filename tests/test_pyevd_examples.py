@@ -1,4 +1,4 @@
-"""The examples of clients/python, and those of its README, do what they say."""
+"""The examples in clients/python and in the READMEs do what they say."""
 
 import contextlib
 import os
@@ -228,20 +228,23 @@ def test_no_daemon_is_told_in_one_line(name, tmp_path):
     assert "no evd listens" in said.stderr and len(said.stderr.splitlines()) == 1
 
 
-# --- the README -------------------------------------------------------------
+# --- the READMEs ------------------------------------------------------------
 
 
 def readme_programs():
-    text = (evdpython.PACKAGE / "README.md").read_text(encoding="utf-8")
-    for number, block in enumerate(re.findall(r"```python\n(.*?)```", text, re.S), 1):
-        yield pytest.param(block, id="program %d" % number)
+    for directory in (evdpython.SOURCE, evdpython.PACKAGE):
+        text = (directory / "README.md").read_text(encoding="utf-8")
+        found = re.findall(r"```python\n(.*?)```", text, re.S)
+        assert found
+        for number, block in enumerate(found, 1):
+            yield pytest.param(block, id="%s %d" % (directory.name, number))
 
 
 @pytest.mark.parametrize("program", readme_programs())
 def test_readme(evd, sessions, program, tmp_path):
     """Each program there ends by itself, and prints what its comments say it prints."""
     said = evdpython.python(
-        "-W", "error", "-X", "dev", "-c", program,
+        *("-W", "error", "-X", "dev", "-c", program),
         env={"EVD_SOCKET": evd.path},
         cwd=str(tmp_path),
     )
