@@ -10,6 +10,7 @@ from evdtest import (
     barrier,
     command,
     count,
+    encode,
     scaled,
     stall,
     wait_until,
