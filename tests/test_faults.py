@@ -413,6 +413,33 @@ def test_call_that_fails(faults, directory, function, error):
         evd.settle()
 
 
+@pytest.mark.parametrize(
+    "step, function, error",
+    [
+        (step_child, "epoll_ctl", errno.ENOMEM),
+        (step_io, "epoll_ctl", errno.ENOMEM),
+        (step_signal, "signalfd", errno.ENOMEM),
+        (step_spawn, "epoll_ctl", errno.ENOMEM),
+        (step_stat, "lstat", errno.EIO),
+        (step_stat, "stat", errno.EIO),
+    ],
+    ids=lambda part: getattr(part, "__name__", None),
+)
+def test_each_call_of_a_step(faults, directory, step, function, error):
+    """One after another, from the first that a daemon ever makes."""
+    skip = 0
+    failed = 1
+    while failed:
+        with faults.daemon() as evd:
+            faults.on(function, error, skip)
+            play(evd, step, directory, error)
+            failed = faults.off()
+            play(evd, step, directory)
+            wait_until(lambda: not evd.children(), "no child is left")
+        skip += 1
+    assert skip > 1
+
+
 def test_nobody_can_be_accepted_for_a_while(faults):
     with faults.daemon() as evd, evd.connect() as c:
         c.call("now")
