@@ -25,7 +25,8 @@ rm -f ./*conftest.gcno
 # Daemons of other users write their counts too.
 umask 0
 status=0
-"${MAKE:-make}" all check ${TESTS:+"TESTS=$TESTS"} || status=1
+"${MAKE:-make}" -j "$(nproc 2>/dev/null || echo 2)" all check \
+	${TESTS:+"TESTS=$TESTS"} || status=1
 
 gcovr --root "$source" --filter "$source/src/" \
 	--json lines.json --txt lines.txt \

@@ -186,6 +186,23 @@ def step_stat(s):
             waiting.discard(event["watcher"])
 
 
+def step_loop(s):
+    c = s.connect()
+    for type in ("prepare", "check", "fork", "idle"):
+        c.watch(type, type)
+    s.event(c, "check")
+    s.event(c, "idle")
+    s.event(c, "prepare")
+    c.call("reset")
+    s.event(c, "check")
+    s.event(c, "fork")
+    s.event(c, "prepare")
+    c.call("ref")
+    c.call("unref")
+    c.call("verify")
+    assert c.call("loop")["backend"]
+
+
 def step_io(s):
     c = s.connect()
     reader, writer = s.pipe()
@@ -409,6 +426,29 @@ def test_nobody_can_be_accepted_for_a_while(faults):
             assert "result" in waiting.recv()
             c.call("now")
         wait_until(lambda: evd.fds() == fds, "it is closed")
+
+
+def test_log_without_room_says_so(faults):
+    with faults.daemon(["--log-level", "debug"]) as evd, evd.connect() as c:
+        c.call("now")
+        faults.on("write", errno.ENOSPC, times=3)
+        c.call("now")
+        c.call("now")
+        wait_until(lambda: faults.off_after(3), "three lines are dropped")
+        c.call("now")
+        said = "3 log lines were dropped: " + os.strerror(errno.ENOSPC)
+        wait_until(lambda: said in evd.stderr, "it says so")
+
+
+def test_log_line_that_was_cut_is_ended(faults):
+    with faults.daemon(["--log-level", "debug"]) as evd, evd.connect() as c:
+        c.call("now")
+        faults.on("write", SHORT)
+        c.call("now")
+        c.call("now")
+        lines = evd.stderr.splitlines()
+        assert lines.count("e") == 1
+        assert all(line[:5] == "evd: " for line in lines if line != "e")
 
 
 # Memory

@@ -145,7 +145,8 @@ stat_start(struct watcher *w, struct error *error)
 	s->item.on_change = stat_on_change;
 	err = dirwatch_add(w->host->dirwatch, &s->item);
 	if (err < 0)
-		return error_set_system(error, -err, "the file can't be looked at");
+		return error_set_system(error, -err,
+		    "the file can't be looked at");
 	s->prev = s->item.state;
 	return 0;
 }
