@@ -56,8 +56,9 @@ class Quiet:
         with self.client:
             if kind is not None:
                 return
-            stopped = self.client.call("stop", watcher="tick")
-            now = self.client.call("now")["monotonic"]
+            ends = [command("stop", watcher="tick"), command("now")]
+            stopped, now = (r["result"] for r in self.client.calls(ends))
+            now = now["monotonic"]
             ticks = [e for e in self.client.events if e["watcher"] == "tick"]
             if "cleared" in stopped:
                 ticks.append(stopped["cleared"])
