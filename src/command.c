@@ -436,6 +436,7 @@ command_run_with_fds(struct command_call *call, struct fdqueue *queue,
 	result = command_run(call, quiet);
 	for (size_t i = 0; i < call->n_fds; i++)
 		fdqueue_close(queue->account, fds[i]);
+	call->fds = NULL;
 	return result;
 }
 

@@ -25,6 +25,8 @@ static enum log_level log_level = LEVEL_NOTICE;
 static const char *log_program = "evd";
 static bool log_syslog;
 static unsigned long log_dropped;
+static int log_drop_reason; /* an errno; EAGAIN: its reader has stopped */
+static bool log_is_cut;	    /* a line was written in part */
 
 void
 log_set_program(const char *name)
@@ -64,16 +66,30 @@ log_is_journal(void)
 	    st.st_ino == ino;
 }
 
-static bool
+/* Returns 0 or an errno. */
+static int
 log_put(const char *line, size_t len)
 {
 	struct pollfd pfd = { .fd = STDERR_FILENO, .events = POLLOUT };
+	ssize_t n;
 
-	if (poll(&pfd, 1, 0) != 1 || !(pfd.revents & POLLOUT))
-		return false;
-	return write(STDERR_FILENO, line, len) == (ssize_t)len;
+	do
+		n = poll(&pfd, 1, 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno;
+	if (n == 0 || !(pfd.revents & POLLOUT))
+		return EAGAIN;
+	do
+		n = write(STDERR_FILENO, line, len);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno;
+	log_is_cut = (size_t)n < len;
+	return log_is_cut ? ENOSPC : 0;
 }
 
+/* Behind a part of a line a new one begins. */
 static void
 log_put_line(enum log_level level, const char *text)
 {
@@ -81,19 +97,23 @@ log_put_line(enum log_level level, const char *text)
 	const char *start = level == LEVEL_NOTICE || level == LEVEL_INFO ?
 	    "" :
 	    log_level_names[level];
-	int n;
+	const char *cut = log_is_cut ? "\n" : "";
+	int n, err;
 
 	if (log_is_journal())
-		n = snprintf(line, sizeof(line) - 1, "<%d>%s",
+		n = snprintf(line, sizeof(line) - 1, "%s<%d>%s", cut,
 		    log_priorities[level], text);
 	else
-		n = snprintf(line, sizeof(line) - 1, "%s: %s%s%s", log_program,
-		    start, *start != '\0' ? ": " : "", text);
+		n = snprintf(line, sizeof(line) - 1, "%s%s: %s%s%s", cut,
+		    log_program, start, *start != '\0' ? ": " : "", text);
 	if (n > (int)sizeof(line) - 2)
 		n = sizeof(line) - 2;
 	line[n] = '\n';
-	if (!log_put(line, n + 1))
-		log_dropped++;
+	err = log_put(line, n + 1);
+	if (err == 0)
+		return;
+	log_dropped++;
+	log_drop_reason = err;
 }
 
 static void __attribute__((format(printf, 2, 0)))
@@ -111,8 +131,10 @@ log_vwrite(enum log_level level, const char *fmt, va_list ap)
 		if (dropped > 0 && log_dropped == dropped) {
 			log_dropped = 0;
 			snprintf(text, sizeof(text),
-			    "%lu log lines were dropped: their reader had stopped",
-			    dropped);
+			    "%lu log lines were dropped: %s", dropped,
+			    log_drop_reason == EAGAIN ?
+				"their reader had stopped" :
+				strerror(log_drop_reason));
 			log_put_line(LEVEL_WARNING, text);
 		}
 	}

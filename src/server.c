@@ -60,6 +60,7 @@ struct server {
 	struct ev_io acceptor;
 	struct ev_prepare prepare;
 	struct ev_idle busy;
+	struct ev_async nudge;
 	struct ev_signal sigterm, sigint;
 	struct ev_timer pause_timer; /* of accepting */
 	struct ev_timer idle_timer;
@@ -112,6 +113,33 @@ server_on_busy(struct ev_loop *loop, struct ev_idle *busy, int revents)
 {
 	(void)loop;
 	(void)busy;
+	(void)revents;
+}
+
+/*
+ * libev may find that it can't wait for a descriptor only after it has decided
+ * for how long to block, and then sleeps over what it has to tell of that.
+ */
+static void
+server_on_block(struct ev_loop *loop)
+{
+	struct server *server = ev_userdata(loop);
+
+	if (ev_pending_count(loop) > 0)
+		ev_async_send(loop, &server->nudge);
+}
+
+static void
+server_on_unblock(struct ev_loop *loop)
+{
+	(void)loop;
+}
+
+static void
+server_on_nudge(struct ev_loop *loop, struct ev_async *nudge, int revents)
+{
+	(void)loop;
+	(void)nudge;
 	(void)revents;
 }
 
@@ -223,7 +251,11 @@ static void
 server_on_accept(struct ev_loop *loop, struct ev_io *acceptor, int revents)
 {
 	(void)loop;
-	(void)revents;
+	if (revents & EV_ERROR) {
+		log_error("epoll_ctl: there is no room to wait for clients");
+		server_pause_accepting(acceptor->data);
+		return;
+	}
 	for (int i = 0; i < ACCEPTS_MAX; i++)
 		if (!server_accept_one(acceptor->data))
 			break;
@@ -246,6 +278,7 @@ server_on_idle(struct ev_loop *loop, struct ev_timer *timer, int revents)
 {
 	struct server *server = timer->data;
 
+	(void)loop;
 	(void)revents;
 	server_stop_accepting(server);
 	server->retired = true;
@@ -335,6 +368,10 @@ server_start_watchers(struct server *server)
 	    EV_READ);
 	ev_prepare_init(&server->prepare, server_on_prepare);
 	ev_idle_init(&server->busy, server_on_busy);
+	ev_async_init(&server->nudge, server_on_nudge);
+	ev_async_start(loop, &server->nudge);
+	ev_set_userdata(loop, server);
+	ev_set_loop_release_cb(loop, server_on_block, server_on_unblock);
 	ev_timer_init(&server->pause_timer, server_on_pause_over, 0,
 	    ACCEPT_PAUSE_S);
 	ev_init(&server->idle_timer, server_on_idle);
@@ -468,6 +505,7 @@ server_free(struct server *server)
 	limits_fini(&server->limits);
 	buffer_pool_fini(&server->pool);
 	ev_prepare_stop(server->loop, &server->prepare);
+	ev_async_stop(server->loop, &server->nudge);
 	ev_signal_stop(server->loop, &server->sigterm);
 	ev_signal_stop(server->loop, &server->sigint);
 	signals_fini(&server->signals);

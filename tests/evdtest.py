@@ -179,6 +179,14 @@ def temporary_directory():
     return tempfile.mkdtemp(prefix="evd-", dir=base if len(base) < 60 else "/tmp")
 
 
+class DidNotStart(AssertionError):
+    """The daemon has ended before it listened; says with which exit status."""
+
+    def __init__(self, evd):
+        super().__init__("the daemon did not start: %s" % evd.stderr)
+        self.status = evd.process.poll()
+
+
 class Client:
     """One connection to a daemon.
 
@@ -492,7 +500,7 @@ class Daemon:
             if "listening on" in self.stderr:
                 return True
             if ended:
-                raise AssertionError("the daemon did not start: %s" % self.stderr)
+                raise DidNotStart(self)
             if not quiet:
                 return False
             try:
@@ -541,6 +549,11 @@ class Daemon:
             self.process.send_signal(sig)
         return self.wait()
 
+    def kill_if_it_runs(self):
+        """Kill it unless it has ended, whatever it was doing."""
+        self.stop(signal.SIGKILL)
+        self._clean()
+
     def kill(self):
         """Kill it, as the last thing: a socket that it was given stays behind."""
         assert self.stop(signal.SIGKILL) == -signal.SIGKILL
@@ -560,6 +573,11 @@ class Daemon:
     def fds(self):
         """How many descriptors it has open."""
         return len(os.listdir("/proc/%d/fd" % self.pid))
+
+    def children(self):
+        """The pids of its children, zombies too."""
+        with open("/proc/%d/task/%d/children" % (self.pid, self.pid)) as children:
+            return [int(pid) for pid in children.read().split()]
 
     def cpu(self):
         """Its CPU time so far, in clock ticks."""

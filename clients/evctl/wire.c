@@ -178,12 +178,11 @@ wire_send(struct wire *wire)
 	struct iovec iov = { buffer_data(&wire->out), buffer_len(&wire->out) };
 	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
 	size_t size = sizeof(int) * wire->n_fds;
-	struct cmsghdr *header;
+	struct cmsghdr *header = &control.align;
 
 	if (size > 0) {
 		message.msg_control = &control;
 		message.msg_controllen = CMSG_SPACE(size);
-		header = CMSG_FIRSTHDR(&message);
 		header->cmsg_level = SOL_SOCKET;
 		header->cmsg_type = SCM_RIGHTS;
 		header->cmsg_len = CMSG_LEN(size);
