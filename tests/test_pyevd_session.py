@@ -1003,6 +1003,7 @@ def test_a_child_process_closes_its_copy(evd, other):
             reader, writer = os.pipe()
             pid = os.fork()
             if pid == 0:
+                signal.alarm(60)  # whatever becomes of the test
                 good = session.closed and session.reason == "fork"
                 good = good and session._sock.fileno() == -1
                 os.write(writer, b"y" if good else b"n")
