@@ -477,6 +477,8 @@ command_execute(struct command_context *context, struct session *session,
 	buffer_truncate(out, mark);
 	if (result == COMMAND_ERROR) {
 		context->stats->errors[error.code]++;
+		refusal_log_error(context->refusals, &session->peer,
+		    wallclock_monotonic(context->clock), &error);
 		command_reply_error(m, &error, line->number, out);
 	} else if (result == COMMAND_LATER)
 		(*deferred)->quiet = quiet;

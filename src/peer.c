@@ -139,6 +139,18 @@ peer_init(struct peer *peer, int fd)
 }
 
 const char *
+peer_show(const struct peer *peer, char out[PEER_SHOWN_SIZE])
+{
+	char command[4 * sizeof(peer->command)];
+
+	log_escape(command, sizeof(command), peer->command,
+	    strlen(peer->command));
+	snprintf(out, PEER_SHOWN_SIZE, "pid %d of uid %u (%s)", (int)peer->pid,
+	    (unsigned)peer->uid, command);
+	return out;
+}
+
+const char *
 peer_refuses(const struct peer *peer, enum right right)
 {
 	if (right == RIGHT_ALL)

@@ -25,6 +25,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import termios
 import time
@@ -144,8 +145,10 @@ def environment(extra=None):
         "EVD_SOCKET",
         "EVD_AUTOSTART",
         "NOTIFY_SOCKET",
+        "LISTEN_FDNAMES",
         "LISTEN_FDS",
         "LISTEN_PID",
+        "WATCHDOG_PID",
         "WATCHDOG_USEC",
         "JOURNAL_STREAM",
     ):
@@ -171,6 +174,20 @@ def run(*args, env=None, **options):
             file.seek(0)
             setattr(process, name, file.read())
     return process
+
+
+# Becomes the program of its arguments, with a descriptor as systemd passes it.
+_PASS = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+def passed(fd, command):
+    """The command with a descriptor passed to it; Popen needs pass_fds=[fd]."""
+    return [sys.executable, "-c", _PASS, str(fd), *command]
 
 
 def temporary_directory():
@@ -402,6 +419,18 @@ class Client:
         return events
 
 
+def connected(path):
+    """A client of what is being started, as soon as that listens."""
+
+    def attempt():
+        try:
+            return Client(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+
+    return wait_until(attempt, "somebody listens at " + path)
+
+
 def barrier(other):
     """Return when evd has read what any client wrote before (256 commands at most).
 
@@ -455,14 +484,21 @@ class Daemon:
     nofile: its RLIMIT_NOFILE, as (soft, hard).
     uid: who runs it; only root can say.
     path: the socket; by default one in a new directory that is removed at the end.
+    listener: a listening socket that it is passed, in place of one of its own.
 
     Leaving the context ends it by SIGTERM (if it still runs) and asserts that it
     exited with status 0 and reported no error of a sanitizer or of valgrind.
     """
 
-    def __init__(self, args=(), env=None, path=None, nofile=None, uid=None):
+    def __init__(
+        self, args=(), env=None, path=None, nofile=None, uid=None, listener=None
+    ):
         self.directory = temporary_directory()
         self.path = path or os.path.join(self.directory, "socket")
+        command = [*WRAPPER, EVD, "--socket", self.path, *args]
+        if listener:
+            self.path = listener.getsockname()
+            command = passed(listener.fileno(), [*WRAPPER, EVD, *args])
         self.log = os.path.join(self.directory, "stderr")
         self._stderr = None
         self.process = None
@@ -478,10 +514,11 @@ class Daemon:
         try:
             with open(self.log, "wb") as log:
                 self.process = subprocess.Popen(
-                    [*WRAPPER, EVD, "--socket", self.path, *args],
+                    command,
                     env=environment(env),
                     stdin=subprocess.DEVNULL,
                     stderr=log,
+                    pass_fds=[listener.fileno()] if listener else [],
                     preexec_fn=prepare if nofile or uid else None,
                 )
             self.pid = self.process.pid

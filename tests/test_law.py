@@ -343,11 +343,47 @@ class Stat(Model):
         self.least, self.most = 0, math.inf
 
 
-TYPES = [Timer, Once, Periodic, Scheduler, Async, Signal, Child, Io, Stat]
+class Fork(Async):
+    """All of a session fire when it is reset."""
+
+    def __init__(self, client, name, rng):
+        Model.__init__(self, client, name)
+        self.watch("fork", hold=rng.random() < 0.3, priority=rng.randrange(-2, 3))
+
+    def send(self, rng):
+        self.client.call("reset")
+        for other in self.client.models:
+            if isinstance(other, Fork) and other.client is self.client:
+                other.fired(int(other.active))
+
+
+class Idle(Model):
+    """Fires when nothing else is pending, and again when that was acknowledged."""
+
+    def __init__(self, client, name, rng):
+        super().__init__(client, name)
+        self.client.call("watch", type="idle", watcher=name)
+        self.acks = 0
+
+    def ack(self, rng):
+        self.client.call("ack", watcher=self.name)
+        self.acks += 1
+
+    def operations(self):
+        return [self.ack]
+
+    def end(self):
+        self.client.call("unwatch", watcher=self.name)
+        # Acknowledgements of all of the session are counted by it as well.
+        self.most = 1 + self.acks + self.client.acks
+
+
+TYPES = [Timer, Once, Periodic, Scheduler, Async, Signal, Child, Io, Stat, Fork, Idle]
 
 
 def acknowledge(client):
     client.call("ack")
+    client.acks += 1
     for model in client.models:
         if isinstance(model, Io) and model.client is client:
             model.held = False
@@ -366,6 +402,7 @@ def test_law(seed, tmp_path):
             client.call("hello", session=client.name)
             client.evd, client.stack, client.models = evd, stack, models
             client.directory = str(tmp_path)
+            client.acks = 0
             client.neighbours = clients
         for n in range(scaled(3000, 300)):
             client = rng.choice(clients)

@@ -345,6 +345,18 @@ def test_users_do_not_share_bytes():
 
 
 @root
+def test_users_do_not_share_descriptors():
+    with open_daemon("--max-descriptors", "5") as evd, open("/dev/null") as file:
+        with client_of(evd, 65533) as a, client_of(evd, 65532) as b:
+            for client in (a, b):
+                for n in range(5):
+                    client.watch_fd(n, file.fileno())
+            for client in (a, b):
+                with pytest.raises(EvdError, match="--max-session-descriptors"):
+                    client.watch_fd(5, file.fileno())
+
+
+@root
 def test_users_have_names_of_their_own():
     with open_daemon() as evd, client_of(evd, 65533) as a, client_of(evd, 65532) as b:
         for client in (a, b):

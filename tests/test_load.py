@@ -56,8 +56,9 @@ class Quiet:
         with self.client:
             if kind is not None:
                 return
-            stopped = self.client.call("stop", watcher="tick")
-            now = self.client.call("now")["monotonic"]
+            ends = [command("stop", watcher="tick"), command("now")]
+            stopped, now = (r["result"] for r in self.client.calls(ends))
+            now = now["monotonic"]
             ticks = [e for e in self.client.events if e["watcher"] == "tick"]
             if "cleared" in stopped:
                 ticks.append(stopped["cleared"])
@@ -157,11 +158,8 @@ def test_a_million_watchers_that_come_and_go():
         for _ in range(2):
             with evd.connect() as c:
                 for first in range(0, most, 1000):
-                    c.raw(
-                        b"".join(
-                            line % (n, FAR + n % 1013) for n in range(first, first + 1000)
-                        )
-                    )
+                    some = range(first, first + 1000)
+                    c.raw(b"".join(line % (n, FAR + n % 1013) for n in some))
                 c.call("now")
             # It ends by its connection's end, and what it had is free again.
 
