@@ -520,14 +520,14 @@ async def test_what_a_child_writes(session, other):
     async with session.spawn(
         ["sh", "-c", 'echo "$GREETING from $PWD"; echo oops >&2'],
         env={"GREETING": "hello", "PATH": os.environ["PATH"]},
-        cwd=evdpython.SOURCE,
+        cwd=evdpython.SOURCE.resolve(),
         stdout=writer,
         stderr=writer,
     ) as child:
         os.close(writer)
         assert await child.wait() == 0
         with open(reader) as output:
-            assert output.read() == "hello from %s\noops\n" % evdpython.SOURCE
+            assert output.read() == "hello from %s\noops\n" % evdpython.SOURCE.resolve()
 
 
 @session_test
@@ -1003,6 +1003,7 @@ def test_a_child_process_closes_its_copy(evd, other):
             reader, writer = os.pipe()
             pid = os.fork()
             if pid == 0:
+                signal.alarm(60)  # whatever becomes of the test
                 good = session.closed and session.reason == "fork"
                 good = good and session._sock.fileno() == -1
                 os.write(writer, b"y" if good else b"n")

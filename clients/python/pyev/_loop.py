@@ -364,6 +364,8 @@ class Loop(Factories):
             if not flags & EVRUN_NOWAIT:
                 self._ev_arm()
             self._ev_run(flags)
+            if self._ev_gone and not depth:
+                self._ev_settle(waits=False)
         finally:
             self._ev_depth = depth
             if self._ev_done == EVBREAK_ONE:
@@ -695,14 +697,15 @@ class Loop(Factories):
         self._ev_names.pop(old, None)
         self._ev_busy = busy
 
-    def _ev_settle(self) -> None:
-        """Wait until the daemon has let go of what was given up."""
+    def _ev_settle(self, waits: bool = True) -> None:
+        """Tell the daemon what was given up; wait until it has let go of it."""
         if self._ev_busy or self._ev_connection is None:
             return
         self._ev_busy = True
         try:
-            self._ev_flush_gone()
-            self._ev_connection.call("now")
+            self._ev_connection.send("".join(self._ev_gone_lines()))
+            if waits:
+                self._ev_connection.call("now")
         except Lost as lost:
             self._ev_abandon()
             self._ev_lost = lost
@@ -749,11 +752,6 @@ class Loop(Factories):
             if message.get("id") == number:
                 return aside.pop(index)
         return None
-
-    def _ev_flush_gone(self) -> None:
-        lines = self._ev_gone_lines()
-        if lines and self._ev_connection is not None:
-            self._ev_connection.send("".join(lines))
 
     def _ev_gone_lines(self) -> List[str]:
         gone, self._ev_gone = self._ev_gone, []
@@ -849,9 +847,8 @@ class Loop(Factories):
                 or len(self._ev_names) + self._ev_refs <= 0
                 or any(self._ev_idles)
             )
-            if waits or self._ev_names:
+            if waits or self._ev_names or self._ev_gone:
                 self._ev_gather_from_any(waits)
-            self.update()
         except BaseException:
             self._ev_abandon()
             raise
@@ -887,12 +884,15 @@ class Loop(Factories):
         signalled = False
         if poll.poll(seconds * 1000):
             signalled = self._ev_wakeup.drain()
-        return self._ev_take_local() or signalled or bool(self._ev_done)
+        feeds = self._ev_feeds
+        self._ev_take_local()
+        return signalled or self._ev_feeds != feeds or bool(self._ev_done)
 
     def _ev_gather(self, waits: bool) -> None:
         connection = self._ev_connection
         wakeup = self._ev_wakeup
         assert connection is not None and wakeup is not None
+        feeds = self._ev_feeds
         number = self._ev_flush(not waits)
         if number:
             connection.wait(number)
@@ -903,22 +903,24 @@ class Loop(Factories):
             for embed in self._ev_embedded():
                 embed._ev_other._ev_prepare_embedded()
         poller = self._ev_poller or self._ev_make_poller()
-        happened = self._ev_take(connection.take()) | self._ev_take_local()
-        if happened or not waits:
-            if self._ev_embeds:
-                self._ev_take_embeds(poller.poll(0))
-            return
-        while not happened:
+        self.update()
+        self._ev_take(connection.take())
+        self._ev_take_local()
+        if self._ev_embeds:
+            self._ev_take_embeds(poller.poll(0))
+        while waits and self._ev_feeds == feeds and not self._ev_due:
             ready = poller.poll()
             for fd, _ in ready:
-                if fd == wakeup.reader:
-                    happened = wakeup.drain() or bool(self._ev_done)
-                elif fd == connection.fileno():
+                if fd == connection.fileno():
                     connection.read()
-            if self._ev_take(connection.take()) | self._ev_take_local():
-                happened = True
-            if self._ev_embeds and self._ev_take_embeds(ready):
-                happened = True
+                elif fd == wakeup.reader and (wakeup.drain() or self._ev_done):
+                    # A handler may have left something to do.
+                    waits = False
+            self.update()
+            self._ev_take(connection.take())
+            self._ev_take_local()
+            if self._ev_embeds:
+                self._ev_take_embeds(ready)
 
     def _ev_embedded(self) -> List[Embed]:
         return cast("List[Embed]", self._ev_watchers(self._ev_embeds))
@@ -958,16 +960,13 @@ class Loop(Factories):
             fds += embed._ev_other._ev_descriptors()
         return fds
 
-    def _ev_take_embeds(self, ready: List[Tuple[int, int]]) -> bool:
+    def _ev_take_embeds(self, ready: List[Tuple[int, int]]) -> None:
         """Feed the embeds whose loops have something to gather."""
         fds = {fd for fd, _ in ready}
-        found = False
         for embed in self._ev_embedded():
             other = embed._ev_other
             if other._ev_has_news() or not fds.isdisjoint(other._ev_descriptors()):
                 self._ev_feed(embed, EV_EMBED)
-                found = True
-        return found
 
     def _ev_has_news(self) -> bool:
         """Whether something was read, or noted, that was not gathered yet."""
@@ -979,9 +978,8 @@ class Loop(Factories):
             or self.pending
         )
 
-    def _ev_take_local(self) -> bool:
+    def _ev_take_local(self) -> None:
         """Feed what other threads and signal handlers have sent."""
-        feeds = self._ev_feeds
         # Removed when it is pending, so that an interrupt loses nothing.
         while self._ev_sends:
             watcher = self._ev_sends[0]()
@@ -997,15 +995,13 @@ class Loop(Factories):
             if signum == signal.SIGCHLD and self._ev_reaper is not None:
                 self._ev_reaper.wake(self)
             self._ev_signalled.popleft()
-        return self._ev_feeds != feeds
 
-    def _ev_take(self, messages: List[Message]) -> bool:
-        """Feed what the daemon has said; say whether anything was fed."""
+    def _ev_take(self, messages: List[Message]) -> None:
+        """Feed what the daemon has said."""
         names = self._ev_names
         now = self._ev_monotonic
         others = []
         fed = False
-        feeds = self._ev_feeds
         # The last one fed is the first one called.
         for message in reversed(messages):
             try:
@@ -1035,7 +1031,6 @@ class Loop(Factories):
                 break
         for message in reversed(others):
             self._ev_take_other(message)
-        return self._ev_feeds != feeds or bool(self._ev_due)
 
     def _ev_take_other(self, message: Message) -> None:
         """A reply, a farewell, or an event of a name that was given up."""

@@ -153,13 +153,14 @@ class Timer(Watcher):
             if "active" in event:
                 # It was given its repeat after it had fired.
                 self._ev_seen = max(self._ev_seen, self._ev_at)
+                loop._ev_ended(self._ev_name)
                 loop._ev_rename(self)
             return True
         # First pending, then inactive, so that an interrupt loses nothing.
         loop._ev_feed(self, EV_TIMER)
         name = self._ev_name
         if "active" in event:
-            loop._ev_sent.discard(name)
+            loop._ev_ended(name)
         else:
             loop._ev_release(name)
         self._ev_after = self._ev_at - loop._ev_monotonic
