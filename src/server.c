@@ -256,22 +256,6 @@ server_accept_one(struct server *server)
 }
 
 static void
-server_on_accept(struct ev_loop *loop, struct ev_io *acceptor, int revents)
-{
-	(void)loop;
-	if (revents & EV_ERROR) {
-		log_error("epoll_ctl: there is no room to wait for clients");
-		server_pause_accepting(acceptor->data);
-		return;
-	}
-	for (int i = 0; i < ACCEPTS_MAX; i++)
-		if (!server_accept_one(acceptor->data))
-			break;
-}
-
-/* --- the end ------------------------------------------------------------ */
-
-static void
 server_stop_accepting(struct server *server)
 {
 	ev_io_stop(server->loop, &server->acceptor);
@@ -280,6 +264,39 @@ server_stop_accepting(struct server *server)
 	service_stop(&server->service);
 	socket_retire(&server->listener);
 }
+
+/*
+ * Somebody else who has the socket has shut it down: it would be readable for
+ * ever, and nobody can connect any more.
+ */
+static void
+server_on_shut(struct server *server)
+{
+	log_error("the socket was shut down by another process that has it: "
+		  "evd ends with its last client");
+	server_stop_accepting(server);
+	server->retired = true;
+}
+
+static void
+server_on_accept(struct ev_loop *loop, struct ev_io *acceptor, int revents)
+{
+	struct server *server = acceptor->data;
+	int n = 0;
+
+	(void)loop;
+	if (revents & EV_ERROR) {
+		log_error("epoll_ctl: there is no room to wait for clients");
+		server_pause_accepting(server);
+		return;
+	}
+	while (n < ACCEPTS_MAX && server_accept_one(server))
+		n++;
+	if (n == 0 && socket_is_shut(&server->listener))
+		server_on_shut(server);
+}
+
+/* --- the end ------------------------------------------------------------ */
 
 /*
  * Whoever connected before the socket was gone is served to the end.  A socket

@@ -149,6 +149,15 @@ def test_passed_socket_is_left_as_it_was(listener, directory):
             assert c.recv()["result"]["pid"] == evd.pid
 
 
+def test_passed_socket_that_is_shut_down_is_not_waited_for(listener):
+    with Daemon(listener=listener) as evd:
+        with evd.connect() as c:
+            listener.shutdown(socket.SHUT_RDWR)
+            wait_until(lambda: "was shut down" in evd.stderr, "evd says it")
+            c.call("now")
+        assert evd.wait() == 0
+
+
 def test_no_directory_is_made_for_a_passed_socket(listener, directory):
     env = {"XDG_RUNTIME_DIR": directory}
     with Daemon(listener=listener, env=env) as evd, evd.connect() as c:
