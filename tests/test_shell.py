@@ -518,22 +518,21 @@ def test_variables_do_not_leak_into_the_next_handler(shell, daemon):
 
 
 def test_priority(shell, daemon):
+    """In one batch: what came while this shell did not ask."""
     out = run(
         shell,
         """
         say() { echo "$EV_WATCHER"; }
-        ev_async -n low -p -1 say
-        ev_async -n high -p 2 say
-        ev_async -n middle say
-        for i in low middle high; do ev_feed $i 1; done
-        ev_stop low; ev_stop middle; ev_stop high
-        for i in low middle high; do ev_feed $i 1; done
-        ev_suspend 2>/dev/null || :
+        ev_async -s -n low -p -1 say
+        ev_async -s -n high -p 2 say
+        ev_async -s -n middle say
+        printf '{"cmd":"feed","watcher":"%s","revents":1,"reply":false}\n' \
+            low middle high >&"$EV_FD_OUT"
         ev_run
         """,
         daemon,
     )
-    assert sorted(out) == ["high", "low", "middle"]
+    assert out == ["high", "middle", "low"]
 
 
 def test_once(shell, daemon):
@@ -1118,3 +1117,59 @@ def test_odd_settings(shell, daemon):
         daemon,
     )
     assert out == ["e timer"]
+
+
+# The loop's own events
+
+
+def test_idle(shell, daemon):
+    out = run(
+        shell,
+        """
+        n=0
+        nothing() { n=$((n + 1)); echo "$EV_EVENT"; [ $n -lt 3 ] || ev_stop nothing; }
+        ev_idle nothing
+        ev_run
+        """,
+        daemon,
+    )
+    assert out == ["idle", "idle", "idle"]
+
+
+def test_check_and_prepare_stand_around_a_batch(shell, daemon):
+    out = run(
+        shell,
+        """
+        say() { echo "$EV_WATCHER $EV_EVENT"; }
+        ev_prepare -n behind say
+        ev_check -n before say
+        ev_unref; ev_unref
+        ev_timer -n one say 0
+        ev_run
+        """,
+        daemon,
+    )
+    assert out == ["before check", "one timer", "behind prepare"]
+
+
+def test_suspend(shell, daemon):
+    with daemon.connect() as client:
+        client.send({"cmd": "resume"})
+        if "error" in client.reply():
+            pytest.skip("this daemon has no suspend")
+    out = run(
+        shell,
+        """
+        say() { echo "$EV_WATCHER"; }
+        ev_timer say 0.05
+        ev_suspend
+        ev_remaining say; one=$EV_RESULT
+        sleep 0.1
+        ev_run nowait
+        ev_remaining say; [ "$one" = "$EV_RESULT" ] && echo stands
+        ev_resume
+        ev_run
+        """,
+        daemon,
+    )
+    assert out == ["stands", "say"]
