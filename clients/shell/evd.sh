@@ -44,27 +44,31 @@ _ev_type='' _ev_kind=''
 # jq's program: a line of evd becomes a line of shell, a function's name without its
 # _ev_ and the arguments.
 #   e NAME TYPE REVENTS SEQ TIME [ACTIVE OVERRUN ERROR][;EV_...=...]   an event
+#     ;_ev_attr and ;_ev_prev follow with what stat(2) says
 #   r N 0 VALUE                   the reply to command N: what was wanted of it
 #   r N 1 MESSAGE                 its error
 #   bye REASON MESSAGE            the daemon closes
 #   bad MESSAGE                   a command was not JSON
 #   odd TEXT                      nobody asked for this
 # Every value is quoted by @sh. So a line feed can only be inside of quotes.
-# The numbers of a file are taken from the text, since jq would round them.
+# The numbers of a file are taken from the text, since jq would round them, and go
+# without names and quotes, since a shell reads byte by byte.
 # shellcheck disable=SC2016 # the $ are jq's
 _ev_jq_program='
 def text: if . == null then "" elif type == "string" then .[:2000] else tojson end;
 def value($name): "EV_\($name)=\(text | @sh)";
 def file($name; $raw):
   $raw | split("\"\($name)\":{") | .[1] | split("}") | .[0] | split(",")
-  | map(split(":") | (.[0][1:-1] | ascii_upcase) as $member | .[1]
-    | if $member | test("\\A[A-Z]+\\z")
-      then "EV_\($name | ascii_upcase)_\($member)=\(@sh)" else empty end);
-def times: [(.at | value("AT")), (.jump // false | value("JUMP"))];
-def child: [(.pid | value("PID")), (.status | value("STATUS")),
+  | map(split(":")) | .[:11]
+  | if map(.[0]) == ["\"dev\"", "\"ino\"", "\"mode\"", "\"nlink\"", "\"uid\"", "\"gid\"",
+      "\"rdev\"", "\"size\"", "\"atime\"", "\"mtime\"", "\"ctime\""]
+    then map(.[1]) | join(" ") | select(test("\\A[0-9. -]*\\z")) | "_ev_\($name) " + .
+    else empty end;
+def times: (.at | value("AT")), (.jump // false | value("JUMP"));
+def child: (.pid | value("PID")), (.status | value("STATUS")),
   (if .signal then .signal + 128 else .exit end | value("EXIT")),
   (.signal | value("SIGNAL")), (.stopped | value("STOPPED")),
-  (.continued // false | value("CONTINUED"))];
+  (.continued // false | value("CONTINUED"));
 def event($raw):
   {io: 1, timer: 1, periodic: 2, scheduler: 2, signal: 3, child: 4, stat: 5,
    idle: 1, prepare: 1, check: 1, fork: 1, async: 1}[.event] as $shape
@@ -74,10 +78,10 @@ def event($raw):
         @sh " \(.active != false) \(.overrun // 0) \(.error // "")"
       else "" end)
     + ([if $shape == 2 then times
-        elif $shape == 3 then [.signum | value("SIGNUM")]
+        elif $shape == 3 then .signum | value("SIGNUM")
         elif $shape == 4 then child
-        elif $shape == 5 then file("attr"; $raw) + file("prev"; $raw)
-        else [] end | .[] | ";" + .] | add // "") end;
+        elif $shape == 5 then file("attr"; $raw), file("prev"; $raw)
+        else empty end | ";" + .] | add // "") end;
 . as $raw | try fromjson catch null
 | if type != "object" then @sh "odd \($raw[:200])"
   elif .event == "bye" then @sh "bye \(.reason | text) \(.message | text)"
@@ -135,6 +139,22 @@ _ev_e()
 	esac
 	EV_WATCHER=$1 EV_EVENT=$2 EV_REVENTS=$3 EV_SEQ=$4 EV_TIME=$5
 	EV_ACTIVE=${6-true} EV_OVERRUN=${7-0} EV_ERROR=${8-}
+}
+
+# usage: _ev_attr DEV INO MODE NLINK UID GID RDEV SIZE ATIME MTIME CTIME
+_ev_attr()
+{
+	EV_ATTR_DEV=$1 EV_ATTR_INO=$2 EV_ATTR_MODE=$3 EV_ATTR_NLINK=$4
+	EV_ATTR_UID=$5 EV_ATTR_GID=$6 EV_ATTR_RDEV=$7 EV_ATTR_SIZE=$8
+	EV_ATTR_ATIME=$9 EV_ATTR_MTIME=${10} EV_ATTR_CTIME=${11}
+}
+
+# usage: _ev_prev DEV INO MODE NLINK UID GID RDEV SIZE ATIME MTIME CTIME
+_ev_prev()
+{
+	EV_PREV_DEV=$1 EV_PREV_INO=$2 EV_PREV_MODE=$3 EV_PREV_NLINK=$4
+	EV_PREV_UID=$5 EV_PREV_GID=$6 EV_PREV_RDEV=$7 EV_PREV_SIZE=$8
+	EV_PREV_ATIME=$9 EV_PREV_MTIME=${10} EV_PREV_CTIME=${11}
 }
 
 # usage: _ev_r N STATUS TEXT
