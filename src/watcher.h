@@ -17,6 +17,7 @@
 #include "peer.h"
 #include "pidpoll.h"
 #include "signals.h"
+#include "socket.h"
 #include "table.h"
 #include "wallclock.h"
 #include "zone.h"
@@ -62,6 +63,7 @@ struct watcher_host {
 	struct signals *signals;
 	struct signals_set *fed;   /* NULL: no watcher has needed it yet */
 	struct dirwatch *dirwatch; /* for files by path */
+	const struct socket_listener *listener; /* the daemon's */
 	struct account *account;
 	const struct peer *peer;
 	/* An event is pending that was not: put the watcher in its place. */

@@ -424,11 +424,13 @@ def test_spawn_that_is_killed_takes_its_program_along(evd):
 
 
 def test_spawn_that_leaves_it(evd):
-    status, out, _ = evctl(evd.path, "spawn", "--leave", "sleep", "60", stdin=None)
-    assert status == 0
-    with open("/proc/%d/comm" % int(out)) as comm:
-        assert comm.read() == "sleep\n"
-    os.kill(int(out), signal.SIGKILL)
+    with Evctl(evd.path, "spawn", "--leave", "sleep", "60") as running:
+        pid = int(running.line())
+        # Whoever reads the pid does not wait for the program.
+        assert running.rest() == (0, "")
+        with open("/proc/%d/comm" % pid) as comm:
+            assert comm.read() == "sleep\n"
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_spawn_with_json(evd):
@@ -858,10 +860,13 @@ class Stranger:
         (b"220 mail ready\r\n", "does not answer as evd does"),
         (b"{}\n", "does not answer as evd does"),
         (b'{"result":{"protocol":2}}\n', "does not speak protocol 1"),
-        (b'{"result":[]}\n', "does not speak protocol 1"),
-        (b'{"result":1}\n', "does not speak protocol 1"),
-        (b'{"event":1}\n', "does not speak protocol 1"),
-        (b'{"error":1}\n', "error"),
+        (b'{"result":{"protocol":"1"}}\n', "does not speak protocol 1"),
+        (b'{"event":"timer"}\n', "does not speak protocol 1"),
+        (b'{"result":[]}\n', "does not answer as evd does"),
+        (b'{"result":1}\n', "does not answer as evd does"),
+        (b'{"event":1}\n', "does not answer as evd does"),
+        (b'{"error":1}\n', "does not answer as evd does"),
+        (b'{"result":{},"error":{}}\n', "does not answer as evd does"),
         (b'{"error":{"code":1}}\n', "error"),
         (b'{"event":"bye","reason":"exit"}\n', "has ended"),
         (b'{"event":"bye"}\n', "has ended"),
@@ -880,13 +885,52 @@ def test_strangers(tmp_path, command, says, message):
     stranger.close()
 
 
+WEIRD = [
+    b'{"result":{}}\n',
+    b'{"result":{"sent":1,"pid":"x","next":"y","sessions":1,"watchers":{},"sent":[]}}\n',
+    b'{"result":{"pid":[],"next":[[]],"sent":{},"uptime":[]}}\n',
+    b'{"error":{"line":"x","cmd":1,"code":[],"message":{}}}\n',
+    b'{"event":"stat","attr":1,"prev":{},"time":"x","watcher":{}}\n',
+    b'{"event":"stat","attr":{"nlink":1},"prev":{"nlink":"x","size":1}}\n',
+    b'{"event":"child","exit":"x","signal":[],"status":null,"overrun":{}}\n',
+    b'{"event":"bye","reason":1,"message":2}\n',
+    b'{"event":"' + b"x" * 100000 + b'"}\n',
+    b"\0\xff\n",
+]
+ASKS = [
+    ["ls"], ["ls", "x"], ["ls", "--watchers"], ["stats"], ["version"], ["send", "a", "b"],
+    ["calendar", "* * * * *"], ["watch", "timer", "1"], ["wait", "timer", "1"],
+    ["spawn", "true"], ["spawn", "--leave", "true"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["--text", "--json"])
+@pytest.mark.parametrize("args", ASKS, ids=" ".join)
+@pytest.mark.parametrize("line", WEIRD, ids=range(len(WEIRD)))
+def test_a_daemon_that_says_odd_things(tmp_path, form, args, line):
+    path = str(tmp_path / "socket")
+    stranger = Stranger(path, b'{"result":{"protocol":1}}\n' + line)
+    status, _, err = evctl(path, form, *args)
+    # Nothing but its own exit statuses; a sanitizer would have others, and reports.
+    assert status in (0, ERROR, NO_DAEMON, REFUSED), err
+    stranger.close()
+
+
 # --- ends -------------------------------------------------------------------
 
 
-def test_a_reader_that_has_gone_ends_it(evd, c):
+@pytest.mark.parametrize("how", ["default", "ignored", "blocked"])
+def test_a_reader_that_has_gone_ends_it(evd, c, how):
+    def prepare():
+        if how == "ignored":
+            signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        if how == "blocked":
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGPIPE])
+
     # The next event would be an hour away.
     args = ["watch", "--session", "reader", "timer", "0", "3600"]
-    with Evctl(evd.path, *args) as running:
+    options = {"preexec_fn": prepare, "restore_signals": how == "default"}
+    with Evctl(evd.path, *args, **options) as running:
         running.line()
         running.process.stdout.close()
         running.process.stdout = None

@@ -69,6 +69,7 @@ ls_is_gone(struct ls *ls)
 static const json_t *
 ls_next_page(struct ls *ls)
 {
+	const struct member *result;
 
 	if (wire_next(&ls->wire, INFINITY) != WIRE_LINE)
 		wire_die(&ls->wire);
@@ -77,7 +78,10 @@ ls_next_page(struct ls *ls)
 		return NULL;
 	wire_check_error(&ls->message);
 	wire_is_end(&ls->wire, &ls->message);
-	return message_find(&ls->message, "result")->tree;
+	result = message_find(&ls->message, "result");
+	if (result == NULL)
+		wire_die(&ls->wire);
+	return result->tree;
 }
 
 /* All pages of a list, or NULL if it must be begun again. */

@@ -85,6 +85,21 @@ spawn_put_env(struct buffer *b)
 	buffer_putc(b, '}');
 }
 
+/* One that is left to itself has nothing of ours, which others wait for. */
+static void
+spawn_put_fds(struct wire *wire, bool leave)
+{
+	if (leave) {
+		buffer_puts(&wire->out, ",\"on_end\":\"leave\"");
+		return;
+	}
+	buffer_puts(&wire->out,
+	    ",\"watcher\":\"spawn\",\"fds\":3,\"stdin\":0,\"stdout\":1,"
+	    "\"stderr\":2");
+	for (int i = 0; i < 3; i++)
+		wire->fds[wire->n_fds++] = i;
+}
+
 static void
 spawn_put(struct wire *wire, const struct evctl *evctl)
 {
@@ -99,19 +114,13 @@ spawn_put(struct wire *wire, const struct evctl *evctl)
 	spawn_put_env(b);
 	put_key(b, "cwd");
 	value_put_string(b, "the working directory", cwd);
-	buffer_puts(b, ",\"fds\":3,\"stdin\":0,\"stdout\":1,\"stderr\":2");
-	if (evctl->options[OPTION_LEAVE] != NULL)
-		buffer_puts(b, ",\"on_end\":\"leave\"");
-	else
-		buffer_puts(b, ",\"watcher\":\"spawn\"");
+	spawn_put_fds(wire, evctl->options[OPTION_LEAVE] != NULL);
 	buffer_puts(b, "}\n");
 	if (buffer_len(b) > LINE_SIZE_MAX)
 		evctl_die(STATUS_ERROR,
 		    "the arguments and the environment are a line of %zu "
 		    "bytes, and evd takes %d: env -i leaves variables out",
 		    buffer_len(b), LINE_SIZE_MAX);
-	for (int i = 0; i < 3; i++)
-		wire->fds[wire->n_fds++] = i;
 	free(cwd);
 }
 
@@ -204,10 +213,11 @@ static bool
 spawn_is_error_of_kill(const struct message *message)
 {
 	const struct member *error = message_find(message, "error");
-	const json_t *cmd = error == NULL ? NULL :
-					    json_object_get(error->tree, "cmd");
+	const char *cmd = NULL;
 
-	return cmd != NULL && strcmp(json_string_value(cmd), "kill") == 0;
+	if (error != NULL)
+		json_unpack((json_t *)error->tree, "{s:s}", "cmd", &cmd);
+	return cmd != NULL && strcmp(cmd, "kill") == 0;
 }
 
 static int

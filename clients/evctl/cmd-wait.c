@@ -13,6 +13,8 @@ wait_for_event(const struct evctl *evctl, struct wire *wire, double deadline,
 	for (;;) {
 		switch (wire_next_message(wire, deadline, message)) {
 		case WIRE_LINE:
+			if (message_find(message, "event") == NULL)
+				break;
 			show_event(evctl, message, wire->line);
 			return true;
 		case WIRE_DEADLINE:

@@ -49,6 +49,8 @@ watch_loop(const struct evctl *evctl, struct wire *wire,
 			ack = INFINITY;
 			continue;
 		}
+		if (message_find(&message, "event") == NULL)
+			continue;
 		show_event(evctl, &message, wire->line);
 		active -= watch_is_last(&message);
 		if (specs->held && isinf(ack))

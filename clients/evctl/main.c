@@ -338,13 +338,25 @@ main_run(int argc, char **argv)
 	return subcommand->run(&evctl);
 }
 
+/* It ends us when nobody reads, whatever whoever started us had in mind. */
+static void
+main_set_sigpipe(void)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGPIPE);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 int
 main(int argc, char **argv)
 {
 	int status;
 
 	main_open_standard();
-	signal(SIGPIPE, SIG_DFL);
+	main_set_sigpipe();
 	setlocale(LC_ALL, "");
 	setlocale(LC_NUMERIC, "C");
 	memory_init();

@@ -26,6 +26,7 @@
 #define HELLO_S	     10
 #define QUEUED_MAX   65536 /* bytes; then nothing else is waited for */
 #define READ_SIZE    65536
+#define POLL_MS_MAX  1000000000
 #define FDS_RETRY_MS 10 /* for others to take theirs (ETOOMANYREFS) */
 
 double
@@ -178,12 +179,11 @@ wire_send(struct wire *wire)
 	struct iovec iov = { buffer_data(&wire->out), buffer_len(&wire->out) };
 	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
 	size_t size = sizeof(int) * wire->n_fds;
-	struct cmsghdr *header;
+	struct cmsghdr *header = &control.align;
 
 	if (size > 0) {
 		message.msg_control = &control;
 		message.msg_controllen = CMSG_SPACE(size);
-		header = CMSG_FIRSTHDR(&message);
 		header->cmsg_level = SOL_SOCKET;
 		header->cmsg_type = SCM_RIGHTS;
 		header->cmsg_len = CMSG_LEN(size);
@@ -267,7 +267,9 @@ wire_timeout(double deadline, bool retry)
 		ms = 0;
 	if (retry && ms > FDS_RETRY_MS)
 		ms = FDS_RETRY_MS;
-	return ms > 1e9 ? -1 : (int)ms;
+	if (isinf(ms))
+		return -1;
+	return ms > POLL_MS_MAX ? POLL_MS_MAX : (int)ms;
 }
 
 /* Whoever reads us has gone: end as if we had written. */
@@ -327,18 +329,38 @@ wire_die(const struct wire *wire)
 
 /* --- messages ------------------------------------------------------------- */
 
+static bool
+wire_is_shaped(const struct message *message)
+{
+	static const struct {
+		const char *member;
+		enum member_kind kind;
+	} shapes[] = { { "event", MEMBER_STRING }, { "result", MEMBER_OBJECT },
+		{ "error", MEMBER_OBJECT } };
+	const struct member *member;
+	size_t found = 0;
+
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+		member = message_find(message, shapes[i].member);
+		if (member == NULL)
+			continue;
+		if (member->kind != shapes[i].kind)
+			return false;
+		found++;
+	}
+	return found == 1;
+}
+
 void
 wire_parse(const struct wire *wire, struct message *message)
 {
 	struct error error;
 
-	if (message_parse(message, wire->line.p, wire->line.len, &error) == 0 &&
-	    (message_find(message, "event") != NULL ||
-		message_find(message, "result") != NULL ||
-		message_find(message, "error") != NULL))
-		return;
-	evctl_die(STATUS_NO_DAEMON,
-	    "what listens at %s does not answer as evd does", wire->path);
+	if (message_parse(message, wire->line.p, wire->line.len, &error) < 0 ||
+	    !wire_is_shaped(message))
+		evctl_die(STATUS_NO_DAEMON,
+		    "what listens at %s does not answer as evd does",
+		    wire->path);
 }
 
 bool
@@ -349,9 +371,8 @@ wire_read_error(const struct message *message, struct buffer *b)
 
 	if (error == NULL)
 		return false;
-	if (error->kind == MEMBER_OBJECT)
-		json_unpack((json_t *)error->tree, "{s?s, s?s}", "code", &code,
-		    "message", &text);
+	json_unpack((json_t *)error->tree, "{s?s, s?s}", "code", &code,
+	    "message", &text);
 	buffer_append(b, code, strlen(code));
 	buffer_puts(b, ": ");
 	buffer_append(b, text, strlen(text));
@@ -379,9 +400,9 @@ wire_is_end(const struct wire *wire, const struct message *message)
 
 	if (event == NULL || !slice_is(event->string, "bye"))
 		return false;
-	if (reason != NULL && slice_is(reason->string, "end"))
+	if (reason != NULL && slice_is(reason->raw, "\"end\""))
 		return true;
-	if (text != NULL)
+	if (text != NULL && text->kind == MEMBER_STRING)
 		evctl_die(STATUS_REFUSED, "%.*s", (int)text->string.len,
 		    text->string.p);
 	evctl_die(STATUS_NO_DAEMON, "the daemon at %s has ended", wire->path);
@@ -435,7 +456,7 @@ wire_check_hello(const struct wire *wire, const struct message *message)
 	const struct member *result = message_find(message, "result");
 	int protocol = 0;
 
-	if (result != NULL && result->kind == MEMBER_OBJECT)
+	if (result != NULL)
 		json_unpack((json_t *)result->tree, "{s:i}", "protocol",
 		    &protocol);
 	if (protocol != PROTOCOL_VERSION)

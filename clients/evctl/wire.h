@@ -68,7 +68,10 @@ enum wire_event wire_next_message(struct wire *, double deadline,
 /* Waits for the reply to the one command that was queued: its result. */
 const struct member *wire_call(struct wire *, struct message *);
 
-/* A reply or an event, or nothing that evd says: that ends evctl. */
+/*
+ * The last line, as a result, an error or an event: exactly one of these, an
+ * object each but the event, which is a string.  Anything else ends evctl.
+ */
 void wire_parse(const struct wire *, struct message *);
 
 /*
