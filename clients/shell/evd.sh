@@ -17,8 +17,8 @@
 # All names begin with ev_, EV_ or _ev_. Only what jq has quoted, or has checked to
 # be a plain name or a number, is evaluated.
 
-# What is above ev_open is state. It belongs to the process _ev_pid: a subshell has
-# a copy of it and the same descriptors, but must not use them.
+# The state. It belongs to the process _ev_pid: a subshell has a copy of it and the
+# same descriptors, but must not use them.
 #
 #   _ev_names             names of all watchers, each with a blank behind it
 #   _ev_f_NAME            the function that handles it
@@ -311,7 +311,7 @@ _ev_probe()
 	'{"result":{"protocol":1,'*) return 0 ;;
 	'{"event":"bye",'*) _ev_fail "$1" "the daemon refuses: $_ev_v" ;;
 	'') _ev_fail "$1" "what listens at $_ev_path does not answer as evd does" ;;
-	*' E connect'* | *' E GOPEN'* | *' E '*)
+	[0-9]*/*' socat['*)
 		_ev_fail "$1" "no daemon at $_ev_path: ${_ev_v##*: }"
 		;;
 	*) _ev_fail "$1" "what listens at $_ev_path is not evd: $_ev_v" ;;
@@ -326,8 +326,9 @@ _ev_connect()
 {
 	_ev_need "$1" jq jq && _ev_probe "$1" || return
 	case $EV_FD_IN$EV_FD_OUT in
-	[!3-9]* | *[!3-9] | ???*)
-		_ev_fail "$1" 'EV_FD_IN and EV_FD_OUT are expected from 3 to 9'
+	[!3-9]* | *[!3-9] | ???* | "$EV_FD_IN$EV_FD_IN")
+		_ev_fail "$1" 'EV_FD_IN and EV_FD_OUT are expected from 3 to 9,' \
+			'and not the same'
 		return
 		;;
 	esac
@@ -341,6 +342,7 @@ _ev_connect()
 	done
 	if ! _ev_dir=$(mktemp -d "${TMPDIR:-/tmp}/evd.XXXXXX") ||
 		! mkfifo -m 600 "$_ev_dir/in" "$_ev_dir/out"; then
+		rm -rf "$_ev_dir"
 		_ev_fail "$1" 'no FIFO can be made'
 		return
 	fi
@@ -363,7 +365,8 @@ _ev_connect()
 }
 
 # usage: _ev_start
-# In a subshell: starts socat and jq between descriptors 3 and 4. Prints jq's pid.
+# In a subshell: starts socat and jq between descriptors 3 and 4, with nothing else of
+# the script's but its variables. Prints jq's pid.
 _ev_start()
 {
 	trap '' HUP INT QUIT TERM
