@@ -105,9 +105,11 @@ inside sh -c 'apt-get -q -y --no-install-recommends install /packages/*.deb' \
 }
 inside evd --version
 inside evd --ensure --socket /tmp/socket --exit-idle 5
+inside env EVD_SOCKET=/tmp/socket evctl version
+inside env EVD_SOCKET=/tmp/socket python3 -m pyev
 inside getent passwd evd
 list >installed
-comm -13 before installed | grep -v '/usr/share/doc/'
+comm -13 before installed | grep -v -e /usr/share/doc/ -e __pycache__
 
 say 'removing'
 # shellcheck disable=SC2086 # a list of words

@@ -497,8 +497,8 @@ command_stat_run(struct command_call *call)
 		    "member \"watcher\" names one of type \"%s\", expected a "
 		    "stat",
 		    w->class->name.p);
-	w->class->stat(w, call->out);
-	return COMMAND_DONE;
+	return w->class->stat(w, call->out, call->error) < 0 ? COMMAND_ERROR :
+							       COMMAND_DONE;
 }
 
 WATCHER_COMMAND(stat, watcher_params);

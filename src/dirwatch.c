@@ -620,7 +620,7 @@ item_is_coarse(struct dirwatch_item *item, const struct filestate *state)
  * touched: there was an event about the file itself.  Another file with the
  * number of the one before may have all else in common too, but not the mark.
  */
-static void
+static int
 item_compare(struct dirwatch_item *item, bool touched)
 {
 	int wd = item_wd(item), wd_before = item->wd;
@@ -631,7 +631,7 @@ item_compare(struct dirwatch_item *item, bool touched)
 	if (err < 0) {
 		/* What is there can't be said: until it can, ask again. */
 		item_start_poll(item, -err);
-		return;
+		return err;
 	}
 	changed = !filestate_equal(&state, &item->state) ||
 	    (filestate_is_there(&state) && wd >= 0 && wd_before >= 0 &&
@@ -641,6 +641,7 @@ item_compare(struct dirwatch_item *item, bool touched)
 	item->wd = wd;
 	if (changed)
 		item->on_change(item);
+	return 0;
 }
 
 int
@@ -669,7 +670,7 @@ dirwatch_del(struct dirwatch_item *item)
 	item->dirwatch = NULL;
 }
 
-void
+int
 dirwatch_compare(struct dirwatch_item *item)
 {
 	if (item->poll != NULL) {
@@ -677,7 +678,7 @@ dirwatch_compare(struct dirwatch_item *item)
 		ev_timer_again(item->dirwatch->loop, &item->poll->timer);
 	}
 	item_walk(item);
-	item_compare(item, false);
+	return item_compare(item, false);
 }
 
 bool

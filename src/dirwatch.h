@@ -100,8 +100,8 @@ int dirwatch_add(struct dirwatch *, struct dirwatch_item *);
 /* Does nothing for one not added.  on_change may do this. */
 void dirwatch_del(struct dirwatch_item *);
 
-/* Compares now, and may call on_change. */
-void dirwatch_compare(struct dirwatch_item *);
+/* Compares now, and may call on_change.  Returns 0 or a negative errno. */
+int dirwatch_compare(struct dirwatch_item *);
 
 /* It is compared every `interval`, as inotify does not tell all. */
 bool dirwatch_is_polled(const struct dirwatch_item *);

@@ -131,8 +131,11 @@ struct watcher_class {
 	int (*reset)(struct watcher *, struct error *);
 	/* The `send` verb; NULL: there is none. */
 	void (*send)(struct watcher *);
-	/* The `stat` verb, with members of its reply; NULL: there is none. */
-	void (*stat)(struct watcher *, struct buffer *);
+	/*
+	 * The `stat` verb: 0, with members of its reply, or -1 with the error.
+	 * NULL: there is none.
+	 */
+	int (*stat)(struct watcher *, struct buffer *, struct error *);
 	/*
 	 * Active: fires if that is due by the clock, and if it is pending adds
 	 * what the clock counts to overrun.

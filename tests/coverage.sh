@@ -4,7 +4,8 @@
 # Which lines of src/ the tests reach, as make coverage shows it: all tests in a
 # build of its own, coverage/ in the build directory, then the lines that none of
 # them reached, file by file. Fails if a test does, if less than so many percent
-# were reached, or if there is an error that no client was told. TESTS, in the environment, are those to run.
+# were reached, or if there is an error that no client was told. TESTS, in the
+# environment, are those to run.
 set -u
 percent=$1
 
@@ -12,7 +13,7 @@ command -v gcovr >/dev/null || {
 	echo 'no gcovr (Debian: gcovr)'
 	exit 77
 }
-source=$EVD_SRCDIR
+source=$(cd "$EVD_SRCDIR" && pwd -P) || exit 1
 mkdir -p "$EVD_BUILDDIR/coverage" && cd "$EVD_BUILDDIR/coverage" || exit 1
 find . -name '*.gcda' -exec rm {} +
 # Not vfork(2): what the child counts there would be the parent's.
@@ -22,8 +23,6 @@ find . -name '*.gcda' -exec rm {} +
 		CPPFLAGS=-Dvfork=fork || exit 1
 rm -f ./*conftest.gcno
 
-# Daemons of other users write their counts too.
-umask 0
 status=0
 "${MAKE:-make}" -j "$(nproc 2>/dev/null || echo 2)" all check \
 	${TESTS:+"TESTS=$TESTS"} || status=1
@@ -48,10 +47,11 @@ for entry in files:
         text = source.read().splitlines()
     for line in entry["lines"]:
         here = text[line["line_number"] - 1]
-        if re.search(r"\b(error_set|error_set_system)\(", here) and not line["count"]:
-            untold.append("%s:%d: never said: %s" % (entry["file"], line["line_number"], here.strip()))
+        if re.search(r"\berror_set(_system)?\(", here) and not line["count"]:
+            where = "%s:%d" % (entry["file"], line["line_number"])
+            untold.append("%s: never said: %s" % (where, here.strip()))
 print("\n".join(untold))
 print("%d causes of errors are never said" % len(untold))
-sys.exit(bool(untold))
+sys.exit(bool(untold) or not files)
 PYTHON
 exit $status

@@ -97,5 +97,11 @@ class Faults:
         return True
 
 
+def allocates_by_itself():
+    """Whether the daemon was built with what has an allocator, or uses malloc()."""
+    with open(evdtest.EVD, "rb") as program:
+        return sanitizer() is not None or b"__gcov_" in program.read()
+
+
 def name_of(error):
     return errno.errorcode[error] if error else "short"

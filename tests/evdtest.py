@@ -419,6 +419,18 @@ class Client:
         return events
 
 
+def connected(path):
+    """A client of what is being started, as soon as that listens."""
+
+    def attempt():
+        try:
+            return Client(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+
+    return wait_until(attempt, "somebody listens at " + path)
+
+
 def barrier(other):
     """Return when evd has read what any client wrote before (256 commands at most).
 

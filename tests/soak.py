@@ -302,15 +302,15 @@ def run(seconds, clients):
         wait_until(lambda: evd.fds() == fds, "no descriptor is left")
         wait_until(lambda: inotify_watches(evd) == 0, "no watch is left")
         evd.settle()
-        return "%d clients, %.0f s: %d steps (%s), %d events, memory %d and then %d KiB" % (
+        kinds = ", ".join("%s %d" % item for item in sorted(soak.steps.items()))
+        did = "%d clients, %.0f s: %d steps (%s), %d events" % (
             clients,
             soak.elapsed(),
             sum(soak.steps.values()),
-            ", ".join("%s %d" % item for item in sorted(soak.steps.items())),
+            kinds,
             sum(actor.events for actor in soak.actors),
-            warm,
-            most,
         )
+        return "%s, memory %d and then %d KiB" % (did, warm, most)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,7 @@ import subprocess
 import pytest
 
 import evdtest
-from evdclock import sanitizer
-from evdfaults import FOR_EVER, SHORT, Faults, name_of
+from evdfaults import FOR_EVER, SHORT, Faults, allocates_by_itself, name_of
 from evdtest import Closed, DidNotStart, EvdError, wait_until
 
 pytestmark = pytest.mark.skipif(
@@ -178,6 +177,7 @@ def step_stat(s):
         event = s.event(c, path, link)
         if event["attr"]["size"] == 5:
             waiting.discard(event["watcher"])
+    assert c.call("stat", watcher=path)["attr"]["size"] == 5
     os.unlink(path)
     waiting = {path, link}
     while waiting:
@@ -413,6 +413,33 @@ def test_call_that_fails(faults, directory, function, error):
         evd.settle()
 
 
+@pytest.mark.parametrize(
+    "step, function, error",
+    [
+        (step_child, "epoll_ctl", errno.ENOMEM),
+        (step_io, "epoll_ctl", errno.ENOMEM),
+        (step_signal, "signalfd", errno.ENOMEM),
+        (step_spawn, "epoll_ctl", errno.ENOMEM),
+        (step_stat, "lstat", errno.EIO),
+        (step_stat, "stat", errno.EIO),
+    ],
+    ids=lambda part: getattr(part, "__name__", None),
+)
+def test_each_call_of_a_step(faults, directory, step, function, error):
+    """One after another, from the first that a daemon ever makes."""
+    skip = 0
+    failed = 1
+    while failed:
+        with faults.daemon() as evd:
+            faults.on(function, error, skip)
+            play(evd, step, directory, error)
+            failed = faults.off()
+            play(evd, step, directory)
+            wait_until(lambda: not evd.children(), "no child is left")
+        skip += 1
+    assert skip > 1
+
+
 def test_nobody_can_be_accepted_for_a_while(faults):
     with faults.daemon() as evd, evd.connect() as c:
         c.call("now")
@@ -462,7 +489,7 @@ def ends_well(evd):
 
 
 @pytest.mark.skipif(
-    sanitizer() is not None, reason="the sanitizer has an allocator of its own"
+    allocates_by_itself(), reason="a sanitizer allocates in its own way, and so does gcov"
 )
 @pytest.mark.parametrize("function", ["malloc", "calloc", "realloc"])
 def test_memory_that_cannot_be_had(faults, directory, function):
@@ -518,8 +545,8 @@ STARTS = [
     "function, error", STARTS, ids=["%s-%s" % (f, name_of(e)) for f, e in STARTS]
 )
 def test_start_that_fails(faults, directory, function, error):
-    if function in ("malloc", "calloc", "realloc") and sanitizer() is not None:
-        pytest.skip("the sanitizer has an allocator of its own")
+    if function in ("malloc", "calloc", "realloc") and allocates_by_itself():
+        pytest.skip("a sanitizer allocates in its own way, and so does gcov")
     with faults.daemon():
         number = faults.calls()[function]
     for skip in some(number, 8):

@@ -19,11 +19,11 @@ from evdtest import (
     Client,
     Daemon,
     command,
+    connected,
     encode,
     environment,
     scaled,
     temporary_directory,
-    wait_until,
 )
 
 # Of REFUSAL_PROCESS_MAX and REFUSAL_UID_MAX, in REFUSAL_SECONDS.
@@ -218,8 +218,7 @@ def test_reader_that_stops_and_goes_on():
     )
     os.close(writer)
     try:
-        wait_until(lambda: os.path.exists(path), "it listens")
-        with Client(path) as c:
+        with connected(path) as c:
             say_much(c)
             os.set_blocking(reader, False)
             said = os.read(reader, 1 << 20)
@@ -247,9 +246,8 @@ def test_reader_that_goes_away():
     )
     os.close(writer)
     try:
-        wait_until(lambda: os.path.exists(path), "it listens")
-        os.close(reader)
-        with Client(path) as c:
+        with connected(path) as c:
+            os.close(reader)
             say_much(c)
         process.terminate()
         assert process.wait(LIMIT) == (0 if not WRAPPER else process.returncode)
@@ -289,8 +287,7 @@ def test_nothing_can_be_written_at_all():
             stderr=full,
         )
     try:
-        wait_until(lambda: os.path.exists(path), "it listens")
-        with Client(path) as c:
+        with connected(path) as c:
             say_much(c)
         process.terminate()
         assert process.wait(LIMIT) == (0 if not WRAPPER else process.returncode)

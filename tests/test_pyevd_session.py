@@ -873,6 +873,17 @@ async def test_shutdown_lets_events_come(session, other):
 
 
 @session_test
+async def test_a_watcher_can_be_left_after_shutdown(session, other):
+    async with session.spawn(["sleep", "1000"]):
+        async with session.watch("timer", after=0, repeat=600, hold=True) as timer:
+            async for _ in timer:
+                await session.shutdown()
+                break
+            timer.__aiter__()
+    session.post("now")
+
+
+@session_test
 async def test_close_ends_what_waits(session, other):
     watcher = await session.watch("async")
     tasks = [asyncio.ensure_future(take(one)) for one in (session, watcher)]

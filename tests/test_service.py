@@ -22,6 +22,7 @@ from evdtest import (
     Client,
     Daemon,
     command,
+    connected,
     environment,
     passed,
     run,
@@ -281,8 +282,7 @@ def test_systemd_socket_activate(directory):
             stderr=writer,
         )
     try:
-        wait_until(lambda: os.path.exists(path), "it listens")
-        with Client(path) as c:
+        with connected(path) as c:
             c.send(command("hello"))
             assert c.recv()["result"]["pid"] == process.pid
             error = c.fails_fds(

@@ -28,6 +28,8 @@ FDS_MAX = 253
 # What is read at a time, and how often in a row.
 _CHUNK = 65536
 _CHUNKS = 16
+# Reals remain text, as most (the time of each event) are never looked at.
+_decoder = json.JSONDecoder(parse_float=str)
 # Between attempts to pass descriptors when too many are under way.
 _PAUSE_S = 0.001
 
@@ -130,7 +132,8 @@ class Connection:
         self._rest = data[end + 1 :]
         # No LF is inside of a line's JSON, so all lines are one array.
         try:
-            messages = json.loads(b"[" + lines.replace(b"\n", b",") + b"]")
+            text = (b"[" + lines.replace(b"\n", b",") + b"]").decode()
+            messages = _decoder.decode(text)
         except ValueError:
             raise Lost("evd has said what is not JSON: %r" % lines[:64]) from None
         if self.aside:

@@ -26,6 +26,8 @@ class Factories(Base):
     No arguments by keyword, and none for the loop.
     """
 
+    __slots__ = ()
+
     def _ev_this(self) -> Loop:
         return cast("Loop", self)
 

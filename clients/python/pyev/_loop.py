@@ -108,6 +108,56 @@ class Loop(Factories):
     """
 
     __module__ = "pyev"
+    __slots__ = (
+        "_ev_reconnect",
+        "_ev_io_interval",
+        "_ev_timeout_interval",
+        "_ev_callback",
+        "_ev_data",
+        "_ev_debug",
+        "_ev_default",
+        "_ev_flags",
+        "_ev_names",
+        "_ev_counter",
+        "_ev_refs",
+        "_ev_forks",
+        "_ev_prepares",
+        "_ev_checks",
+        "_ev_idles",
+        "_ev_embeds",
+        "_ev_queues",
+        "_ev_feeds",
+        "_ev_due",
+        "_ev_broken",
+        "_ev_unsent",
+        "_ev_sent",
+        "_ev_gone",
+        "_ev_later",
+        "_ev_immediate",
+        "_ev_seq",
+        "_ev_acked",
+        "_ev_drops",
+        "_ev_sends",
+        "_ev_signalled",
+        "_ev_depth",
+        "_ev_done",
+        "_ev_iteration",
+        "_ev_postfork",
+        "_ev_busy",
+        "_ev_thread",
+        "_ev_raised",
+        "_ev_reaper",
+        "_ev_lost",
+        "_ev_connection",
+        "_ev_wakeup",
+        "_ev_poller",
+        "_ev_backend",
+        "_ev_now",
+        "_ev_monotonic",
+        "_ev_supported",
+        "_ev_embeddable",
+        "__weakref__",
+    )
 
     def __init__(
         self,
@@ -125,7 +175,7 @@ class Loop(Factories):
             _values.function(callback)
         if getattr(self, "_ev_names", None) is not None:
             raise Error("a Loop is initialised once")
-        self.reconnect = bool(reconnect)
+        self._ev_reconnect = bool(reconnect)
         self._ev_io_interval = _values.period(io_interval)
         self._ev_timeout_interval = _values.period(timeout_interval)
         self._ev_callback = callback
@@ -151,8 +201,8 @@ class Loop(Factories):
         self._ev_queues: List[List["weakref.ReferenceType[Watcher]"]] = [
             [] for _ in range(EV_MINPRI, EV_MAXPRI + 1)
         ]
-        # Whether something was fed, so that higher priorities have to be looked at.
-        self._ev_fed = False
+        # How often something was added to them.
+        self._ev_feeds = 0
         # Recurring ones that are due, with their events.
         self._ev_due: List[Tuple[Any, Message]] = []
         # Callbacks that have failed outside of the loop, with their watchers.
@@ -240,6 +290,15 @@ class Loop(Factories):
         self._ev_debug = bool(debug)
 
     @property
+    def reconnect(self) -> bool:
+        """Whether start() goes on with the daemon that comes back."""
+        return self._ev_reconnect
+
+    @reconnect.setter
+    def reconnect(self, reconnect: bool) -> None:
+        self._ev_reconnect = bool(reconnect)
+
+    @property
     def io_interval(self) -> float:
         """Seconds that events of Io may wait for others; 0.0 by default."""
         return self._ev_io_interval
@@ -270,7 +329,7 @@ class Loop(Factories):
     @property
     def pending(self) -> int:
         """How many callbacks are due; read only."""
-        return sum(map(len, self._ev_queues))
+        return sum(_is_pending(ref) for queue in self._ev_queues for ref in queue)
 
     @property
     def iteration(self) -> int:
@@ -404,12 +463,8 @@ class Loop(Factories):
             self._ev_poll(flags)
             if self._ev_due:
                 self._ev_recur()
-            for queue, idles in zip(self._ev_queues, self._ev_idles):
-                if queue:
-                    break
-                if idles:
-                    self._ev_queue(idles, EV_IDLE)
-                    break
+            if any(self._ev_idles):
+                self._ev_queue_idles()
             if self._ev_checks:
                 self._ev_queue(self._ev_checks, EV_CHECK)
             self._ev_invoke_pass()
@@ -433,40 +488,87 @@ class Loop(Factories):
             raise
 
     def _ev_invoke_pending(self) -> None:
-        """Call what is pending, the highest priority first, the last one fed first."""
-        while True:
-            watcher: Optional[Watcher] = None
-            revents: Optional[int] = None
-            try:
-                self._ev_fed = False
-                for queue in self._ev_queues:
-                    while queue:
-                        watcher = queue[-1]()
-                        if watcher is None or watcher._ev_revents is None:
-                            queue.pop()
-                            continue
-                        revents = watcher._ev_revents
-                        watcher._ev_revents = None
-                        queue.pop()
-                        if revents < 0:
-                            revents = None
-                            self._ev_done = EVBREAK_ALL
-                            raise watcher._ev_take_failure()
-                        watcher._ev_callback(watcher, revents)
-                        revents = None
-                        if self._ev_fed:
-                            break
-                    if self._ev_fed:
+        """Call what is pending, the highest priority first, the last one fed first.
+
+        This is for the many that only handle their own events: it leaves all in
+        the queues until a queue is done. Any disturbance ends it.
+        """
+        watcher: Optional[Watcher] = None
+        revents: Optional[int] = None
+        feeds = self._ev_feeds
+        try:
+            for queue in self._ev_queues:
+                for ref in reversed(queue):
+                    watcher = ref()
+                    if watcher is None:
+                        continue
+                    revents = watcher._ev_revents
+                    if revents is None:
+                        continue
+                    if revents < 0:
                         break
-                if not self._ev_fed:
-                    return
-            except BaseException as exception:
-                if watcher is None or revents is None:
-                    raise
-                if not from_inside(exception, watcher._ev_callback):
-                    self._ev_feed(watcher, revents)
-                    raise
-                self._ev_failed(watcher._ev_callback, exception)
+                    watcher._ev_revents = None
+                    watcher._ev_callback(watcher, revents)
+                    revents = None
+                    if self._ev_feeds != feeds:
+                        break
+                else:
+                    queue.clear()
+                    continue
+                break
+            else:
+                return
+        except BaseException as exception:
+            self._ev_caught(exception, watcher, revents)
+        for queue in self._ev_queues:
+            queue[:] = [ref for ref in queue if _is_pending(ref)]
+        while self._ev_invoke_next():
+            pass
+
+    def _ev_invoke_next(self) -> bool:
+        """Call those of the highest priority until something is fed; False if none."""
+        watcher: Optional[Watcher] = None
+        revents: Optional[int] = None
+        feeds = self._ev_feeds
+        try:
+            for queue in self._ev_queues:
+                while queue:
+                    # Indexed, as a signal may be noticed after any call.
+                    watcher = queue[-1]()
+                    if watcher is None or watcher._ev_revents is None:
+                        del queue[-1]
+                        continue
+                    revents = watcher._ev_revents
+                    watcher._ev_revents = None
+                    del queue[-1]
+                    if revents < 0:
+                        revents = None
+                        self._ev_done = EVBREAK_ALL
+                        raise watcher._ev_take_failure()
+                    watcher._ev_callback(watcher, revents)
+                    revents = None
+                    if self._ev_feeds != feeds:
+                        return True
+        except BaseException as exception:
+            self._ev_caught(exception, watcher, revents)
+            return True
+        return False
+
+    def _ev_caught(
+        self,
+        exception: BaseException,
+        watcher: Optional[Watcher],
+        revents: Optional[int],
+    ) -> None:
+        """Handle what came up while the callback of a watcher was to be called."""
+        if watcher is None or revents is None:
+            raise exception
+        if not from_inside(exception, watcher._ev_callback):
+            # The callback has not run: it is pending again.
+            if watcher._ev_revents is None:
+                self._ev_feed(watcher, revents)
+            raise exception
+        self._ev_failed(watcher._ev_callback, exception)
 
     def _ev_failed(self, function: Any, exception: BaseException) -> None:
         """A callback has raised an exception: report it, or stop and raise it."""
@@ -495,7 +597,7 @@ class Loop(Factories):
             priority = min(max(watcher._ev_priority, EV_MINPRI), EV_MAXPRI)
             self._ev_queues[EV_MAXPRI - priority].append(watcher._ev_ref)
             watcher._ev_revents = revents
-            self._ev_fed = True
+            self._ev_feeds += 1
         else:
             watcher._ev_revents |= revents
 
@@ -508,6 +610,15 @@ class Loop(Factories):
     def _ev_queue(self, table: Table, revents: int) -> None:
         for watcher in self._ev_watchers(table):
             self._ev_feed(watcher, revents)
+
+    def _ev_queue_idles(self) -> None:
+        """Make the idles of one priority pending, unless an event has it or more."""
+        for queue, idles in zip(self._ev_queues, self._ev_idles):
+            if any(map(_is_pending, queue)):
+                return
+            if self._ev_watchers(idles):
+                self._ev_queue(idles, EV_IDLE)
+                return
 
     # Between iterations
 
@@ -729,10 +840,9 @@ class Loop(Factories):
         self._ev_iteration += 1
         if self._ev_lost is not None:
             lost, self._ev_lost = self._ev_lost, None
-            if not self.reconnect:
+            if not self._ev_reconnect:
                 raise lost
         self._ev_busy = True
-        self._ev_fed = False
         try:
             waits = not (
                 flags & EVRUN_NOWAIT
@@ -760,10 +870,10 @@ class Loop(Factories):
             except Lost:
                 self._ev_abandon()
                 self._ev_busy = True
-                if not self.reconnect:
+                if not self._ev_reconnect:
                     raise
             except Error:
-                if self._ev_connection is not None or not self.reconnect:
+                if self._ev_connection is not None or not self._ev_reconnect:
                     raise
                 if not waits or self._ev_rest(pause):
                     return
@@ -865,12 +975,13 @@ class Loop(Factories):
             (self._ev_connection is not None and self._ev_connection.aside)
             or self._ev_sends
             or self._ev_signalled
-            or self._ev_lost
+            or self._ev_lost is not None
             or self.pending
         )
 
     def _ev_take_local(self) -> bool:
         """Feed what other threads and signal handlers have sent."""
+        feeds = self._ev_feeds
         # Removed when it is pending, so that an interrupt loses nothing.
         while self._ev_sends:
             watcher = self._ev_sends[0]()
@@ -886,37 +997,45 @@ class Loop(Factories):
             if signum == signal.SIGCHLD and self._ev_reaper is not None:
                 self._ev_reaper.wake(self)
             self._ev_signalled.popleft()
-        return self._ev_fed
+        return self._ev_feeds != feeds
 
     def _ev_take(self, messages: List[Message]) -> bool:
         """Feed what the daemon has said; say whether anything was fed."""
-        if not messages:
-            return False
         names = self._ev_names
-        queues = self._ev_queues
+        now = self._ev_monotonic
         others = []
-        found = False
+        fed = False
+        feeds = self._ev_feeds
         # The last one fed is the first one called.
         for message in reversed(messages):
             try:
-                watcher = names[message["watcher"]]()
+                ref = names[message["watcher"]]
             except KeyError:
                 others.append(message)
                 continue
-            if watcher is not None and watcher._ev_arrives(message):
-                found = True
-                if watcher._ev_revents is None:
-                    queues[2 - watcher._ev_priority].append(watcher._ev_ref)
-                    watcher._ev_revents = message["revents"]
-                else:
-                    watcher._ev_revents |= message["revents"]
+            watcher = ref()
+            if watcher is None:
+                continue
+            if watcher._ev_looks or "active" in message:
+                if not watcher._ev_arrives(message):
+                    continue
+            else:
+                watcher._ev_seen = now
+            if watcher._ev_revents is None:
+                watcher._ev_queue.append(ref)
+                watcher._ev_revents = message["revents"]
+            else:
+                watcher._ev_revents |= message["revents"]
+            fed = True
+        if fed:
+            self._ev_feeds += 1
         for message in reversed(messages):
             if "seq" in message:
                 self._ev_seq = message["seq"]
                 break
         for message in reversed(others):
             self._ev_take_other(message)
-        return found or self._ev_fed or bool(self._ev_due)
+        return self._ev_feeds != feeds or bool(self._ev_due)
 
     def _ev_take_other(self, message: Message) -> None:
         """A reply, a farewell, or an event of a name that was given up."""
@@ -992,6 +1111,11 @@ class Loop(Factories):
             if backend & wanted & self._ev_supported:
                 return backend
         raise Error("no backend of flags 0x%x is supported" % self._ev_flags)
+
+
+def _is_pending(ref: "weakref.ReferenceType[Watcher]") -> bool:
+    watcher = ref()
+    return watcher is not None and watcher._ev_revents is not None
 
 
 def _environment_flags(flags: int) -> int:

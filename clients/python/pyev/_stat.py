@@ -46,7 +46,9 @@ _NOTHING = Statdata(0, 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0)
 
 
 def _from_wire(attr: Mapping[str, Any]) -> Statdata:
-    return Statdata(**{name: attr[name] for name in Statdata._fields})
+    # Times are text: see _connection.
+    numbers = (float(attr[n]) if n[1:] == "time" else attr[n] for n in Statdata._fields)
+    return Statdata(*numbers)
 
 
 def _from_system(status: os.stat_result) -> Statdata:

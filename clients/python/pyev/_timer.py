@@ -34,7 +34,7 @@ class Timer(Watcher):
     """
 
     __module__ = "pyev"
-    __slots__ = ("_ev_after", "_ev_repeat", "_ev_at", "_ev_seen")
+    __slots__ = ("_ev_after", "_ev_repeat", "_ev_at")
 
     def __init__(
         self,
@@ -46,10 +46,8 @@ class Timer(Watcher):
         priority: int = 0,
     ) -> None:
         super().__init__(loop, callback, data, priority)
-        # While active: the time (of CLOCK_MONOTONIC) from which repeats count, and
-        # up to which they have been seen.
+        # While active: the time (of CLOCK_MONOTONIC) from which repeats count.
         self._ev_at = 0.0
-        self._ev_seen = -math.inf
         self._ev_set(after, repeat)
 
     def set(self, after: float, repeat: float) -> None:
@@ -60,6 +58,7 @@ class Timer(Watcher):
     def _ev_set(self, after: float, repeat: float) -> None:
         first = _values.real(after)
         self._ev_repeat = _values.period(repeat)
+        self._ev_looks = not self._ev_repeat
         # While inactive: what remains.
         self._ev_after = first
 
@@ -90,10 +89,12 @@ class Timer(Watcher):
         repeat = _values.period(repeat)
         if not self.active:
             self._ev_repeat = repeat
+            self._ev_looks = not repeat
             return
         self._ev_at = self._ev_next()
         self._ev_seen = -math.inf
         self._ev_repeat = repeat
+        self._ev_looks = not repeat
         if self._ev_name in self._ev_loop._ev_sent:
             self._ev_loop._ev_later.append(
                 '{"cmd":"set","watcher":%d,"repeat":%r,"reply":false}\n'

@@ -11,6 +11,7 @@ classes, and the other names are theirs.
 
 from __future__ import annotations
 
+import math
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, List, Optional
 
@@ -53,6 +54,9 @@ class Watcher:
         "_ev_name",
         "_ev_revents",
         "_ev_priority",
+        "_ev_queue",
+        "_ev_looks",
+        "_ev_seen",
         "_ev_callback",
         "_ev_data",
         "_ev_failure",
@@ -75,6 +79,12 @@ class Watcher:
         self._ev_data = data
         # The bits that are pending; None: nothing is.
         self._ev_revents: Optional[int] = None
+        # Of the loop, while it is active: where it is put when it is pending.
+        self._ev_queue: List["weakref.ReferenceType[Watcher]"] = []
+        # Whether it looks at each of its events, and not only at its last one; if
+        # not, when the loop has last seen one (of CLOCK_MONOTONIC).
+        self._ev_looks = True
+        self._ev_seen = -math.inf
         # In the loop's table while it is active.
         self._ev_name = 0
         # Why the next EV_ERROR; None: nobody knows.
@@ -158,6 +168,7 @@ class Watcher:
         if self._ev_name in loop._ev_names:
             return
         self._ev_priority = min(max(self._ev_priority, EV_MINPRI), EV_MAXPRI)
+        self._ev_queue = loop._ev_queues[EV_MAXPRI - self._ev_priority]
         name = self._ev_name = next(loop._ev_counter)
         self._ev_starts(name)
         loop._ev_names[name] = self._ev_ref

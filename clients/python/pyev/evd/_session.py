@@ -204,7 +204,7 @@ class Session:
 
     async def __anext__(self) -> Event:
         owed, self._owed = self._owed, None
-        if owed is not None and not self._closed:
+        if owed is not None:
             owed._acknowledge()
         try:
             event = await self._stream.get()
@@ -242,7 +242,7 @@ class Session:
 
         (call() with reply=False waits while too much is unsent, this does not.)
         """
-        if not self._closed:
+        if self._open:
             self._write({"cmd": cmd, **members, "reply": False}, None)
 
     async def hello_again(
@@ -593,6 +593,11 @@ class Session:
         self._changed()
 
     # The inside
+
+    @property
+    def _open(self) -> bool:
+        """Whether it takes commands."""
+        return not self._closed and not self._half_closed
 
     def _check_open(self) -> None:
         if self._closed:

@@ -219,7 +219,7 @@ class Watcher:
         """Have nothing left of it: who wanted it does not wait any more."""
         self._unwanted = True
         self._take_back({})
-        if not self.session.closed:
+        if self.session._open:
             command = {"cmd": "unwatch", "watcher": self.name}
             self.session._write(command, lambda result, error: self._forget())
 
@@ -229,7 +229,7 @@ class Watcher:
 
     async def _leave(self) -> None:
         """The end of "async with": nothing is left of it."""
-        if self._gone or self.session.closed:
+        if self._gone or not self.session._open:
             return
         try:
             await self.unwatch()
@@ -353,7 +353,7 @@ class Child(Watcher):
         await super()._leave()
 
     def _terminate(self) -> None:
-        if self.returncode is None and not self._gone and not self.session.closed:
+        if self.returncode is None and not self._gone and self.session._open:
             command = {"cmd": "kill", "watcher": self.name, "group": True}
             # It may have ended by itself by then.
             self.session._write(command, lambda result, error: None)
