@@ -526,8 +526,12 @@ def test_priority(shell, daemon):
         ev_async -s -n low -p -1 say
         ev_async -s -n high -p 2 say
         ev_async -s -n middle say
-        printf '{"cmd":"feed","watcher":"%s","revents":1,"reply":false}\n' \
-            low middle high >&"$EV_FD_OUT"
+        # In one write, and so one batch.
+        cat >&"$EV_FD_OUT" <<'END'
+{"cmd":"feed","watcher":"low","revents":1,"reply":false}
+{"cmd":"feed","watcher":"middle","revents":1,"reply":false}
+{"cmd":"feed","watcher":"high","revents":1,"reply":false}
+END
         ev_run
         """,
         daemon,
