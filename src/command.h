@@ -46,6 +46,7 @@ struct command_deferred {
 	uint64_t iteration; /* of the loop, when it was executed */
 	uint64_t number;    /* the step's own */
 	uint64_t count;	    /* the step's own */
+	double time;	    /* the step's own */
 };
 
 struct command_call {

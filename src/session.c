@@ -260,6 +260,16 @@ session_ack_watcher(struct session *s, struct watcher *w)
 	return true;
 }
 
+/* A watcher's, or the session's own. */
+static void
+session_on_time(struct timeline *timeline, struct deadline *deadline)
+{
+	struct watcher *w = WATCHER_OF_DEADLINE(deadline);
+
+	(void)timeline;
+	w->class->on_time(w);
+}
+
 /* --- life --------------------------------------------------------------- */
 
 struct session *
@@ -270,7 +280,9 @@ session_new(const struct session_config *config)
 
 	account_init(&s->account, config->limits, config->peer->uid);
 	s->host.loop = config->loop;
-	s->host.clock = config->clock;
+	timeline_init(&s->host.timeline, config->timelines);
+	s->host.timeline.on_time = session_on_time;
+	alarm_group_init(&s->host.alarms, config->alarms, &s->host.timeline);
 	s->host.zones = config->zones;
 	s->host.fdpoll = config->fdpoll;
 	s->host.pidpoll = config->pidpoll;
@@ -281,7 +293,7 @@ session_new(const struct session_config *config)
 	s->host.peer = &s->peer;
 	s->peer = *config->peer;
 	s->stats = config->stats;
-	s->created = wallclock_monotonic(config->clock);
+	s->created = timeline_monotonic(&s->host.timeline);
 	children_set_init(&s->children, config->children, &s->account);
 	s->host.queue = session_on_queue;
 	s->host.dequeue = session_on_dequeue;
@@ -307,6 +319,7 @@ void
 session_end(struct session *s)
 {
 	s->ended = true;
+	timeline_end(&s->host.timeline);
 	table_remove(&s->registry->table, &s->node);
 	registry_remove_slot(s->registry, s);
 }
@@ -340,6 +353,7 @@ session_free_some(struct session *s, size_t *budget)
 	}
 	table_fini(&s->names);
 	free(s->host.fed);
+	alarm_group_fini(&s->host.alarms);
 	account_fini(&s->account);
 	free(s->name);
 	free(s);
@@ -574,6 +588,13 @@ bool
 session_has_ready(const struct session *s)
 {
 	return s->sets[0].n + s->sets[1].n > 0;
+}
+
+bool
+session_has_fired(const struct session *s, double time)
+{
+	return timeline_has_expired(&s->host.timeline, time) &&
+	    alarm_group_is_settled(&s->host.alarms);
 }
 
 uint64_t

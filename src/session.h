@@ -83,7 +83,8 @@ void session_registry_fini(struct session_registry *);
 struct session_config {
 	struct session_registry *registry;
 	struct ev_loop *loop;
-	struct wallclock *clock;
+	struct timelines *timelines;
+	struct alarms *alarms;
 	struct zones *zones;
 	struct limits *limits;
 	struct fdpoll *fdpoll;
@@ -171,6 +172,11 @@ void session_write_events(struct session *, struct buffer *, size_t size);
 
 /* Whether any event is ready to be written. */
 bool session_has_ready(const struct session *);
+/*
+ * Whether all that was due at that time of the session's has fired.  A
+ * suspended one's has.
+ */
+bool session_has_fired(const struct session *, double time);
 /* The number of the batch that ends what is ready now. */
 uint64_t session_last_batch(const struct session *);
 /* Whether the batch of that number and all before it are written. */

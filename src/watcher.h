@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "account.h"
+#include "alarm.h"
 #include "children.h"
 #include "dirwatch.h"
 #include "fdpoll.h"
@@ -17,7 +18,7 @@
 #include "pidpoll.h"
 #include "signals.h"
 #include "table.h"
-#include "wallclock.h"
+#include "timeline.h"
 #include "zone.h"
 
 /*
@@ -39,7 +40,8 @@ struct watcher;
 /* What a type needs of the session that its watchers belong to. */
 struct watcher_host {
 	struct ev_loop *loop;
-	struct wallclock *clock;
+	struct timeline timeline; /* the clocks that it sees */
+	struct alarm_group alarms;
 	struct zones *zones;
 	struct fdpoll *fdpoll; /* for clients' descriptors */
 	struct pidpoll *pidpoll;
@@ -96,6 +98,8 @@ struct watcher_class {
 	 */
 	int (*accept)(const struct watcher *, const void *args, int fd,
 	    struct error *);
+	/* The time of its deadline has come: see WATCHER_OF_DEADLINE(). */
+	void (*on_time)(struct watcher *);
 	/* Active from before start, which may fire, and until after stop. */
 	int (*start)(struct watcher *, struct error *);
 	void (*stop)(struct watcher *);
@@ -160,8 +164,8 @@ struct watcher {
 	uint64_t seq;	  /* held: of the event that was written */
 	int revents;	  /* pending */
 	uint16_t name_len;
-	int8_t priority;
-	uint8_t queue; /* enum watcher_queue */
+	int8_t priority : 3;
+	uint8_t queue : 2; /* enum watcher_queue */
 	bool active : 1;
 	bool pending : 1;
 	bool hold : 1;
@@ -169,7 +173,12 @@ struct watcher {
 	bool release : 1;
 	bool end : 1;
 	bool spent : 1; /* its own event stopped it */
+	bool mark : 1;	/* the type's own */
 };
+
+/* What a type waits for by the host's timeline: right behind the base. */
+#define WATCHER_OF_DEADLINE(d) \
+	((struct watcher *)((char *)(d) - sizeof(struct watcher)))
 
 TAILQ_HEAD(watcher_list, watcher);
 

@@ -5,12 +5,12 @@
 cd "$EVD_SRCDIR" || exit 1
 
 layers='
-log memory buffer put hash table paths process closer feature signame civil zone calendar
+log memory buffer put hash table deadlines paths process closer feature signame civil zone calendar
 base64 filestate
 :jansson.h
 socket peer message param event stats account fdqueue schedule
 :ev.h
-fdpoll wallclock pidpoll children signals marks dirwatch
+fdpoll wallclock timeline alarm pidpoll children signals marks dirwatch
 watcher
 recur
 watchers/async watchers/child watchers/io watchers/periodic
