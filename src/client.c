@@ -269,7 +269,7 @@ client_is_busy(struct client *c)
 		return true;
 	if (buffer_len(&connection->out) >= EVENTS_UNSENT_MAX)
 		return false;
-	return c->deferred != NULL || session_has_ready(s);
+	return c->deferred != NULL || session_has_work(s);
 }
 
 static void
@@ -357,9 +357,7 @@ client_unsent(const struct session *session)
 static size_t
 client_untaken(const struct client *c)
 {
-	return c->session == NULL ?
-	    0 :
-	    c->session->sets[0].n + c->session->sets[1].n;
+	return c->session == NULL ? 0 : session_n_ready(c->session);
 }
 
 void

@@ -26,6 +26,10 @@ extern const struct command command_stat;
 extern const struct command command_ack;
 extern const struct command command_now;
 extern const struct command command_update;
+extern const struct command command_ref;
+extern const struct command command_unref;
+extern const struct command command_verify;
+extern const struct command command_loop;
 extern const struct command command_poll;
 extern const struct command command_calendar;
 extern const struct command command_feed_signal;
@@ -50,6 +54,10 @@ const struct command *const commands[] = {
 	&command_ack,
 	&command_now,
 	&command_update,
+	&command_ref,
+	&command_unref,
+	&command_verify,
+	&command_loop,
 	&command_poll,
 	&command_calendar,
 	&command_feed_signal,
@@ -153,7 +161,7 @@ command_refuse_long_line(struct command_context *context, uint64_t number,
 static int
 command_unknown(struct slice cmd, struct error *error)
 {
-	char found[EXCERPT_SIZE], known[256] = "";
+	char found[EXCERPT_SIZE], known[512] = "";
 
 	for (size_t i = 0; commands[i] != NULL; i++)
 		param_list_name(known, sizeof(known), commands[i]->name.p);
@@ -185,7 +193,7 @@ command_find(const struct message *m, struct error *error)
 static int
 command_type_unknown(const struct member *type, struct error *error)
 {
-	char found[EXCERPT_SIZE], known[256] = "";
+	char found[EXCERPT_SIZE], known[512] = "";
 
 	for (size_t i = 0; watcher_classes[i] != NULL; i++)
 		param_list_name(known, sizeof(known),

@@ -187,6 +187,18 @@ say 'So the first one has got:'
 sed 1,4d "$dir/bell.out"
 expect bell '"event":"async","watcher":"bell"' '"event":"bye"'
 
+say 'Batches: a check opens each, a prepare closes it; an idle comes when' \
+	'nothing else does.'
+show_session batch <<-'END'
+	{"cmd":"watch","type":"check","watcher":"first"}
+	{"cmd":"watch","type":"prepare","watcher":"last"}
+	{"cmd":"watch","type":"timer","watcher":"now","at":0}
+	{"cmd":"watch","type":"idle","watcher":"nothing","end":true}
+END
+expect batch '"watcher":"first","revents":32768,"seq":1' \
+	'"watcher":"now".*"seq":2' '"watcher":"last","revents":16384,"seq":3' \
+	'"event":"idle","watcher":"nothing"' '"event":"bye"'
+
 say 'An io: something to read in a FIFO. Nobody has it open yet but evd.'
 mkfifo "$dir/fifo"
 start_session fifo >"$dir/fifo.out" <<-END &

@@ -5,7 +5,7 @@
 cd "$EVD_SRCDIR" || exit 1
 
 layers='
-log memory buffer put hash table deadlines paths process closer feature signame civil zone calendar
+log memory buffer put hash table deadlines listeners paths process closer feature signame civil zone calendar
 base64 filestate
 :jansson.h
 socket peer message param event stats account fdqueue schedule
@@ -13,14 +13,14 @@ socket peer message param event stats account fdqueue schedule
 fdpoll wallclock timeline alarm pidpoll children signals marks dirwatch
 watcher
 recur
-watchers/async watchers/child watchers/io watchers/periodic
-watchers/scheduler watchers/signal watchers/stat
-watchers/timer
+watchers/async watchers/check watchers/child watchers/fork watchers/idle
+watchers/io watchers/periodic watchers/prepare watchers/scheduler
+watchers/signal watchers/stat watchers/timer
 watchers/classes
-session
+session verify
 connection
 command
-cmd-calendar cmd-process cmd-session cmd-stats cmd-watcher
+cmd-calendar cmd-loop cmd-process cmd-session cmd-stats cmd-watcher
 client
 ensure
 server
