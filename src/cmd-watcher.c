@@ -392,8 +392,8 @@ command_get_run(struct command_call *call)
 
 	if (next && w->class->put_next == NULL)
 		return error_set(call->error, ERROR_INVALID_ARGUMENT,
-		    "member \"next\" is %d, expected none: watchers of type %s have no times "
-		    "of the wall clock",
+		    "member \"next\" is %d, expected none: watchers of "
+		    "type %s have no times of the wall clock",
 		    (int)args->next, w->class->name.p);
 	watcher_catch_up(w);
 	put_member(b, "type");

@@ -242,9 +242,9 @@ command_need(const struct command_call *call, enum right right,
     const char *what, const char *name)
 {
 	const struct peer *peer = &call->session->peer;
-	const char *why = peer_refuses(peer, right);
+	const char *why;
 
-	if (why == NULL)
+	if (right == RIGHT_ALL || (why = peer_refuses(peer, right)) == NULL)
 		return 0;
 	if (peer->full)
 		return error_set(call->error, ERROR_PERMISSION_DENIED,
@@ -261,11 +261,13 @@ command_check_members(const struct command_call *call,
 {
 	uint32_t given = *(const uint32_t *)set->values;
 
-	for (size_t i = 0; i < set->n; i++)
-		if ((given & PARAM_BIT(i)) &&
-		    command_need(call, set->params[i].right, "member",
-			set->params[i].name.p) < 0)
+	for (; given != 0; given &= given - 1) {
+		const struct param *param = &set->params[ffs((int)given) - 1];
+
+		if (command_need(call, param->right, "member", param->name.p) <
+		    0)
 			return -1;
+	}
 	return 0;
 }
 
@@ -434,6 +436,7 @@ command_run_with_fds(struct command_call *call, struct fdqueue *queue,
 	result = command_run(call, quiet);
 	for (size_t i = 0; i < call->n_fds; i++)
 		fdqueue_close(queue->account, fds[i]);
+	call->fds = NULL;
 	return result;
 }
 
@@ -474,6 +477,8 @@ command_execute(struct command_context *context, struct session *session,
 	buffer_truncate(out, mark);
 	if (result == COMMAND_ERROR) {
 		context->stats->errors[error.code]++;
+		refusal_log_error(context->refusals, &session->peer,
+		    wallclock_monotonic(context->clock), &error);
 		command_reply_error(m, &error, line->number, out);
 	} else if (result == COMMAND_LATER)
 		(*deferred)->quiet = quiet;

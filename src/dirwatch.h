@@ -92,8 +92,11 @@ void dirwatch_init(struct dirwatch *, struct ev_loop *);
 /* There are no items any more. */
 void dirwatch_fini(struct dirwatch *);
 
-/* Takes the state.  on_change is called from the loop only. */
-void dirwatch_add(struct dirwatch *, struct dirwatch_item *);
+/*
+ * Takes the state; returns a negative errno, with nothing added, if what is
+ * there can't be said.  on_change is called from the loop only.
+ */
+int dirwatch_add(struct dirwatch *, struct dirwatch_item *);
 /* Does nothing for one not added.  on_change may do this. */
 void dirwatch_del(struct dirwatch_item *);
 

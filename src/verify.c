@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "log.h"
-#include "watchers/classes.h"
 
 /*
  * It may take several iterations of the loop.  Each watcher is checked by
@@ -82,7 +81,6 @@ verify_watcher(const struct session *s, const struct watcher *w)
 	struct error error;
 
 	MUST(s, w, w->host == &s->host);
-	MUST(s, w, watcher_classes[watcher_class_index(w->class)] == w->class);
 	MUST(s, w, session_find_watcher(s, &name, &error) == w);
 	MUST(s, w, w->priority >= -PRIORITY_MAX && w->priority <= PRIORITY_MAX);
 	MUST(s, w, w->hold || !w->class->level);

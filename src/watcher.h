@@ -18,6 +18,7 @@
 #include "peer.h"
 #include "pidpoll.h"
 #include "signals.h"
+#include "socket.h"
 #include "table.h"
 #include "timeline.h"
 #include "zone.h"
@@ -64,6 +65,7 @@ struct watcher_host {
 	struct signals *signals;
 	struct signals_set *fed;   /* NULL: no watcher has needed it yet */
 	struct dirwatch *dirwatch; /* for files by path */
+	const struct socket_listener *listener; /* the daemon's */
 	struct account *account;
 	const struct peer *peer;
 	/* An event is pending that was not: put the watcher in its place. */

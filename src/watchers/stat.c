@@ -139,10 +139,14 @@ stat_start(struct watcher *w, struct error *error)
 {
 	struct stat_watcher *s = (struct stat_watcher *)w;
 
-	(void)error;
+	int err;
+
 	s->item.path = s->path;
 	s->item.on_change = stat_on_change;
-	dirwatch_add(w->host->dirwatch, &s->item);
+	err = dirwatch_add(w->host->dirwatch, &s->item);
+	if (err < 0)
+		return error_set_system(error, -err,
+		    "the file can't be looked at");
 	s->prev = s->item.state;
 	return 0;
 }
