@@ -276,6 +276,13 @@ const struct command command_ack = {
 
 /* --- poll --------------------------------------------------------------- */
 
+static void
+put_seq(struct buffer *b, const struct session *s)
+{
+	put_member(b, "seq");
+	put_u64(b, s->seq);
+}
+
 /*
  * First a whole iteration of the loop; then all that is ready is gathered,
  * which may take some more (count: 1; number: the ticket; time: up to which
@@ -302,14 +309,20 @@ poll_step(struct command_context *context, struct session *s,
 	}
 	if (!session_batch_is_written(s, deferred->number))
 		return false;
-	put_member(b, "seq");
-	put_u64(b, s->seq);
+	s->at_once = false;
+	put_seq(b, s);
 	return true;
 }
 
 static enum command_result
 command_poll_run(struct command_call *call)
 {
+	/* Nothing is ready then. */
+	if (call->session->suspended) {
+		put_seq(call->out, call->session);
+		return COMMAND_DONE;
+	}
+	call->session->at_once = true;
 	return command_defer(call, poll_step);
 }
 

@@ -84,6 +84,7 @@ struct session {
 	uint64_t batches;	    /* begun */
 	uint64_t seq;		    /* of the last event written */
 	int64_t refs;		    /* added to the number of active watchers */
+	struct gather gather;	    /* for the next batch */
 	struct session_census census;
 
 	bool hold_all;	  /* watchers hold unless they say not */
@@ -92,6 +93,8 @@ struct session {
 	bool finished;	  /* such a batch has been written */
 	bool ended;	  /* its client is gone: nothing fires */
 	bool writing;	  /* its owner knows that there is work */
+	bool suspended;	  /* see pause.h */
+	bool at_once;	  /* batches begin whatever is gathered */
 };
 
 TAILQ_HEAD(session_list, session);
@@ -187,6 +190,9 @@ void session_end_input(struct session *);
 /* Ends up to max holds then.  Returns true when there is none left. */
 bool session_drop_holds(struct session *, size_t max);
 
+/* An interval of its gather was set. */
+void session_gather(struct session *);
+
 /* Writes events while less than size bytes are in the buffer. */
 void session_write_events(struct session *, struct buffer *, size_t size);
 
@@ -199,7 +205,7 @@ bool session_fire_resets(struct session *, size_t max);
 size_t session_n_ready(const struct session *);
 /* Whether any event is ready to be written. */
 bool session_has_ready(const struct session *);
-/* The same, or will be as there is nothing else. */
+/* The same, or will be as there is nothing else; and it is time for it. */
 bool session_has_work(const struct session *);
 /*
  * Whether all that was due at that time of the session's has fired.  A

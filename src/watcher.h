@@ -12,6 +12,7 @@
 #include "children.h"
 #include "dirwatch.h"
 #include "fdpoll.h"
+#include "gather.h"
 #include "listeners.h"
 #include "message.h"
 #include "param.h"
@@ -102,6 +103,7 @@ struct watcher_class {
 	uint32_t harmless;
 	bool level; /* "it is so now": always held, and not polled then */
 	enum watcher_queue waits; /* in the session; QUEUE_NONE: it does not */
+	enum gather_kind gather;  /* what its events are to an interval */
 
 	/*
 	 * Takes the members given.  fresh: the watcher is being registered

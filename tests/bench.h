@@ -255,7 +255,7 @@ bench_say(const char *text)
 static inline const char *
 bench_resume(void)
 {
-	command_resume(&bench.context, bench.session, &bench.deferred,
+	command_continue(&bench.context, bench.session, &bench.deferred,
 	    &bench.out);
 	return bench_take_text();
 }

@@ -122,6 +122,7 @@ periodic_put_state(const struct watcher *w, struct buffer *b)
 const struct watcher_class periodic_class = {
 	.name = { "periodic", 8 },
 	.revents = EV_PERIODIC,
+	.gather = GATHER_TIMEOUT,
 	.size = sizeof(struct periodic),
 	.params = periodic_params,
 	.n_params = sizeof(periodic_params) / sizeof(periodic_params[0]),

@@ -169,6 +169,7 @@ scheduler_put_state(const struct watcher *w, struct buffer *b)
 const struct watcher_class scheduler_class = {
 	.name = { "scheduler", 9 },
 	.revents = EV_PERIODIC,
+	.gather = GATHER_TIMEOUT,
 	.size = sizeof(struct scheduler),
 	.params = scheduler_params,
 	.n_params = sizeof(scheduler_params) / sizeof(scheduler_params[0]),

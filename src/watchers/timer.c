@@ -225,6 +225,7 @@ timer_put_state(const struct watcher *w, struct buffer *b)
 const struct watcher_class timer_class = {
 	.name = { "timer", 5 },
 	.revents = EV_TIMER,
+	.gather = GATHER_TIMEOUT,
 	.size = sizeof(struct timer),
 	.params = timer_params,
 	.n_params = N_PARAMS(timer_params),
