@@ -203,3 +203,15 @@ deadlines_first_at(const struct deadlines *q)
 {
 	return q->n == 0 ? INFINITY : deadlines_slot(q, ROOT)->at;
 }
+
+bool
+deadlines_are_sound_at(const struct deadlines *q, const struct deadline *d)
+{
+	uint32_t place = d->place;
+
+	return place >= ROOT && place < ROOT + q->n &&
+	    deadlines_slot(q, place)->deadline == d &&
+	    (place == ROOT ||
+		slot_before(deadlines_slot(q, parent_of(place)),
+		    deadlines_slot(q, place)));
+}

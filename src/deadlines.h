@@ -45,6 +45,9 @@ struct deadline *deadlines_first(const struct deadlines *);
 /* Its time; infinite if none is set. */
 double deadlines_first_at(const struct deadlines *);
 
+/* Whether one that is set is where it says, and not too early in the heap. */
+bool deadlines_are_sound_at(const struct deadlines *, const struct deadline *);
+
 static inline bool
 deadline_is_set(const struct deadline *d)
 {

@@ -192,8 +192,7 @@ session_queue_of(struct session *s, const struct watcher *w)
 	return &s->sets[w->queue].queues[PRIORITY_MAX - w->priority];
 }
 
-/* The set of what belongs to the next batch. */
-static enum watcher_queue
+enum watcher_queue
 session_next_set(const struct session *s)
 {
 	return QUEUE_READY_0 + QUEUE_READY_1 - s->batch;

@@ -201,6 +201,8 @@ void session_reset(struct session *);
 /* Up to so many of them.  Returns true when all have. */
 bool session_fire_resets(struct session *, size_t max);
 
+/* The set of what belongs to the next batch. */
+enum watcher_queue session_next_set(const struct session *);
 /* How many watchers have an event that is ready. */
 size_t session_n_ready(const struct session *);
 /* Whether any event is ready to be written. */

@@ -198,9 +198,13 @@ struct watcher {
 	bool mark : 1;	/* the type's own */
 };
 
-/* What a type waits for by the host's timeline: right behind the base. */
+/*
+ * What a type that has on_time() waits for by the host's timeline: right
+ * behind the base.
+ */
 #define WATCHER_OF_DEADLINE(d) \
 	((struct watcher *)((char *)(d) - sizeof(struct watcher)))
+#define DEADLINE_OF_WATCHER(w) ((const struct deadline *)((w) + 1))
 
 TAILQ_HEAD(watcher_list, watcher);
 
