@@ -45,6 +45,8 @@ struct server {
 	struct command_context context; /* first */
 	struct ev_loop *loop;
 	struct wallclock clock;
+	struct timelines timelines;
+	struct alarms alarms;
 	struct zones zones;
 	struct limits limits;
 	struct session_registry registry;
@@ -453,7 +455,8 @@ server_init_clients(struct server *server, const struct server_options *options)
 		.config = {
 			.registry = &server->registry,
 			.loop = server->loop,
-			.clock = &server->clock,
+			.timelines = &server->timelines,
+			.alarms = &server->alarms,
 			.zones = &server->zones,
 			.limits = &server->limits,
 			.fdpoll = &server->fdpoll,
@@ -532,6 +535,8 @@ server_new(const struct server_options *options)
 	server->exit_idle = options->exit_idle;
 	dirwatch_init(&server->dirwatch, server->loop);
 	wallclock_init(&server->clock, server->loop);
+	timelines_init(&server->timelines, &server->clock);
+	alarms_init(&server->alarms, &server->clock);
 	zones_init(&server->zones);
 	server->stats.since = wallclock_monotonic(&server->clock);
 	session_registry_init(&server->registry);
@@ -581,6 +586,8 @@ server_free(struct server *server)
 	ev_signal_stop(server->loop, &server->sigint);
 	signals_fini(&server->signals);
 	pidpoll_fini(&server->pidpoll);
+	alarms_fini(&server->alarms);
+	timelines_fini(&server->timelines);
 	wallclock_fini(&server->clock);
 	zones_fini(&server->zones);
 	dirwatch_fini(&server->dirwatch);
