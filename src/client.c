@@ -62,10 +62,24 @@ client_on_work(struct session *session)
 }
 
 static void
+client_log(const struct client *c, const char *what)
+{
+	const char *name = c->session->name;
+	char session[256], who[PEER_SHOWN_SIZE];
+
+	if (!log_wants(LEVEL_DEBUG))
+		return;
+	log_debug("%s: %s, %s",
+	    log_escape(session, sizeof(session), name, strlen(name)), what,
+	    peer_show(&c->connection.peer, who));
+}
+
+static void
 client_end_session(struct client *c)
 {
 	if (c->session == NULL)
 		return;
+	client_log(c, "ended");
 	fdqueue_fini(&c->connection.fds);
 	session_end(c->session);
 	TAILQ_INSERT_TAIL(&c->all->dying, c->session, entry);
@@ -111,9 +125,8 @@ client_new(struct clients *all, int fd)
 	config.owner = c;
 	account_init(&c->account, config.limits, config.peer->uid);
 	if (account_charge(&c->account, LIMIT_SESSIONS, 1, &error) < 0) {
-		log_notice("refused pid %d of uid %u: %s",
-		    (int)c->connection.peer.pid,
-		    (unsigned)c->connection.peer.uid, error.message);
+		refusal_log_error(all->context->refusals, config.peer,
+		    wallclock_monotonic(config.clock), &error);
 		message_bye(&c->connection.out, "limit-exceeded",
 		    error.message);
 		client_wake(c);
@@ -121,8 +134,7 @@ client_new(struct clients *all, int fd)
 	}
 	c->session = session_new(&config);
 	fdqueue_init(&c->connection.fds, &c->session->account);
-	log_debug("%s: connected, pid %d, uid %u", c->session->name,
-	    (int)c->connection.peer.pid, (unsigned)c->connection.peer.uid);
+	client_log(c, "connected");
 }
 
 /* evd's last word; the connection is closed when the peer has taken it. */

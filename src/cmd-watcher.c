@@ -392,8 +392,8 @@ command_get_run(struct command_call *call)
 
 	if (next && w->class->put_next == NULL)
 		return error_set(call->error, ERROR_INVALID_ARGUMENT,
-		    "member \"next\" is %d, expected none: watchers of type %s have no times "
-		    "of the wall clock",
+		    "member \"next\" is %d, expected none: watchers of "
+		    "type %s have no times of the wall clock",
 		    (int)args->next, w->class->name.p);
 	watcher_catch_up(w);
 	put_member(b, "type");
@@ -497,8 +497,8 @@ command_stat_run(struct command_call *call)
 		    "member \"watcher\" names one of type \"%s\", expected a "
 		    "stat",
 		    w->class->name.p);
-	w->class->stat(w, call->out);
-	return COMMAND_DONE;
+	return w->class->stat(w, call->out, call->error) < 0 ? COMMAND_ERROR :
+							       COMMAND_DONE;
 }
 
 WATCHER_COMMAND(stat, watcher_params);

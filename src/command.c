@@ -436,6 +436,7 @@ command_run_with_fds(struct command_call *call, struct fdqueue *queue,
 	result = command_run(call, quiet);
 	for (size_t i = 0; i < call->n_fds; i++)
 		fdqueue_close(queue->account, fds[i]);
+	call->fds = NULL;
 	return result;
 }
 
@@ -476,6 +477,8 @@ command_execute(struct command_context *context, struct session *session,
 	buffer_truncate(out, mark);
 	if (result == COMMAND_ERROR) {
 		context->stats->errors[error.code]++;
+		refusal_log_error(context->refusals, &session->peer,
+		    wallclock_monotonic(context->clock), &error);
 		command_reply_error(m, &error, line->number, out);
 	} else if (result == COMMAND_LATER)
 		(*deferred)->quiet = quiet;

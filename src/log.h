@@ -9,8 +9,9 @@
  * reads standard error, each line starts with the priority in the form that
  * it understands ("<5>"); elsewhere with the level's name.
  *
- * Standard error never blocks the daemon: a line that a pipe has no room for is
- * dropped, and the number of lines dropped is said once there is room again.
+ * The log never blocks the daemon: a line that there is no room for, in a pipe,
+ * in a socket or on a disk, is dropped, and the number of lines dropped is said
+ * once there is room again.
  */
 enum log_level {
 	LEVEL_ERROR,

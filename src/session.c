@@ -309,6 +309,7 @@ session_new(const struct session_config *config)
 	s->host.signals = config->signals;
 	s->host.children = &s->children;
 	s->host.dirwatch = config->dirwatch;
+	s->host.listener = config->listener;
 	s->host.account = &s->account;
 	s->host.peer = &s->peer;
 	s->peer = *config->peer;

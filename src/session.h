@@ -111,6 +111,7 @@ struct session_config {
 	struct signals *signals;
 	struct stats *stats;
 	struct dirwatch *dirwatch;
+	const struct socket_listener *listener;
 	const struct peer *peer; /* is copied */
 	void (*on_work)(struct session *);
 	void *owner;

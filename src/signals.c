@@ -60,7 +60,8 @@ signals_on_readable(struct ev_loop *loop, struct ev_io *reader, int revents)
 	struct signals *signals = reader->data;
 
 	(void)loop;
-	(void)revents;
+	if (revents & EV_ERROR)
+		fatal("epoll_ctl: there is no room to wait for signals");
 	signals_read(signals);
 	signals_tell(signals, CHUNK);
 }

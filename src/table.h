@@ -45,6 +45,6 @@ void table_insert(struct table *, struct table_node *, uint32_t hash);
 void table_remove(struct table *, struct table_node *);
 /* Borrowed; NULL if there is none. */
 struct table_node *table_find(const struct table *, uint32_t hash,
-    table_match *, const void *key);
+    table_match *match, const void *key);
 
 #endif

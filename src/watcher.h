@@ -17,6 +17,7 @@
 #include "peer.h"
 #include "pidpoll.h"
 #include "signals.h"
+#include "socket.h"
 #include "table.h"
 #include "wallclock.h"
 #include "zone.h"
@@ -62,6 +63,7 @@ struct watcher_host {
 	struct signals *signals;
 	struct signals_set *fed;   /* NULL: no watcher has needed it yet */
 	struct dirwatch *dirwatch; /* for files by path */
+	const struct socket_listener *listener; /* the daemon's */
 	struct account *account;
 	const struct peer *peer;
 	/* An event is pending that was not: put the watcher in its place. */
@@ -129,8 +131,11 @@ struct watcher_class {
 	int (*reset)(struct watcher *, struct error *);
 	/* The `send` verb; NULL: there is none. */
 	void (*send)(struct watcher *);
-	/* The `stat` verb, with members of its reply; NULL: there is none. */
-	void (*stat)(struct watcher *, struct buffer *);
+	/*
+	 * The `stat` verb: 0, with members of its reply, or -1 with the error.
+	 * NULL: there is none.
+	 */
+	int (*stat)(struct watcher *, struct buffer *, struct error *);
 	/*
 	 * Active: fires if that is due by the clock, and if it is pending adds
 	 * what the clock counts to overrun.

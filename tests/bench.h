@@ -36,6 +36,8 @@ static struct bench {
 	struct children children;
 	struct signals signals;
 	struct stats stats;
+	struct refusals refusals;
+	struct socket_listener listener;
 	struct session *session;
 	struct buffer out;
 	char *said; /* the line that is executed, for its slices */
@@ -90,6 +92,7 @@ bench_new_session(uid_t uid)
 		.signals = &bench.signals,
 		.stats = &bench.stats,
 		.dirwatch = &bench.dirwatch,
+		.listener = &bench.listener,
 		.peer = &peer,
 		.on_work = bench_on_work,
 	};
@@ -130,6 +133,7 @@ bench_setup(void)
 		.limits = &bench.limits,
 		.registry = &bench.registry,
 		.stats = &bench.stats,
+		.refusals = &bench.refusals,
 		.unsent = bench_unsent,
 		.gather = bench_gather,
 		.has_gathered = bench_has_gathered,

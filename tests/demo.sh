@@ -13,6 +13,7 @@ command -v socat >/dev/null || {
 }
 
 evd=${EVD:-$(dirname "$0")/../build/evd}
+python=$(dirname "$0")/../clients/python
 dir=$(mktemp -d "${TMPDIR:-/tmp}/evd-demo.XXXXXX") || exit 1
 socket=$dir/socket
 address=UNIX-CONNECT:$socket
@@ -213,6 +214,28 @@ echo hello >"$dir/fifo"
 wait $fifo || fail "socat gave $?"
 sed 1,2d "$dir/fifo.out"
 expect fifo '"event":"io","watcher":"fifo","revents":1' '"event":"bye"'
+
+# Python, if there is one
+
+if python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
+	say 'A program in Python, with asyncio.'
+	cat >"$dir/tea.py" <<-'END'
+		import asyncio, pyev.evd
+
+		async def main():
+		    async with pyev.evd.connect() as session:
+		        async with session.watch("timer", after=0.1) as tea:
+		            async for event in tea:
+		                print("the tea is ready:", event)
+
+		asyncio.run(main())
+	END
+	cat "$dir/tea.py"
+	EVD_SOCKET=$socket PYTHONPATH=$python python3 "$dir/tea.py" \
+		>"$dir/python.out" || fail 'the program in Python failed'
+	cat "$dir/python.out"
+	expect python 'the tea is ready'
+fi
 
 # The end
 

@@ -225,8 +225,8 @@ def test_100000_are_one_batch_and_delay_nobody():
         c.call("now")
         # All are waiting when the first can fire: nothing is written before.
         outstanding = stall(c, other)
-        for first in range(0, number, 1000):
-            last = min(first + 1000, number)
+        for first in range(0, number, 256):
+            last = min(first + 256, number)
             some = range(first, last)
             c.send(*[command("start", watcher=n, reply=False) for n in some])
             barrier(other)

@@ -7,11 +7,11 @@ cd "$EVD_SRCDIR" || exit 1
 
 layers='
 log memory buffer put hash table listeners paths process closer feature signame civil zone calendar
-base64 filestate
+base64 filestate throttle
 :jansson.h
-socket peer message param event stats account fdqueue schedule
+socket peer message refusal param event stats account fdqueue schedule
 :ev.h
-fdpoll wallclock pidpoll children signals marks dirwatch
+fdpoll wallclock pidpoll children signals marks dirwatch service
 watcher
 recur
 watchers/async watchers/check watchers/child watchers/fork watchers/idle
