@@ -276,8 +276,8 @@ def test_many_are_one_batch_and_delay_nobody():
                 other.call("now")
             assert names(c.poll()) == [*every, "a"]
         outstanding = stall(c, other)
-        for first in range(0, number, 256):
-            c.send(*map(feed, every[first : first + 256]))
+        for first in range(0, number, 64):
+            c.send(*map(feed, every[first : first + 64]))
             barrier(other)
         c.replies(outstanding)
         assert names(c.poll()) == every
