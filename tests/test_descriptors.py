@@ -444,7 +444,7 @@ def test_full_table_loses_the_rest_of_a_message(pipe):
         first = refused.index(True)
         assert 50 < first < 120 and all(refused[first:])
         assert {reply["error"]["code"] for reply in replies[first:]} == {"limit-exceeded"}
-        assert "its table is full" in evd.stderr
+        assert "too many descriptors: the daemon has room for" in evd.stderr
         assert evd.fds() == before + first
         c.call("unwatch", watcher=0)
         c.watch_fd(0, pipe[0])

@@ -468,9 +468,8 @@ def test_spawn_child_has_nothing_of_evds_own(tmp_path):
             for number in (32, 33):
                 libc.syscall(SYS_RT_SIGACTION, number, ignore, None, 8)
 
-        return original(
-            *args, pass_fds=[stray], preexec_fn=prepare, **kwargs
-        )
+        kwargs.update(pass_fds=[stray], preexec_fn=prepare)
+        return original(*args, **kwargs)
 
     subprocess.Popen = with_stray
     try:
@@ -954,3 +953,12 @@ def test_idle_exit_waits_for_what_was_terminated():
             hard = stubborn(client)
         assert daemon.wait() == 0
         assert is_over(hard)
+
+
+def test_child_by_pid_takes_no_descriptor(client):
+    client.call("watch", type="child", watcher="w", pid=os.getpid(), start=False)
+    pidfd = os.pidfd_open(os.getpid())
+    error = client.fails_fds("start", pidfd, watcher="w")
+    os.close(pidfd)
+    assert error.code == "invalid-argument"
+    assert '"fds" is 1' in error.message and '"pid"' in error.message
