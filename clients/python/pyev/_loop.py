@@ -248,7 +248,7 @@ class Loop(Factories):
             self._ev_abandon()
             if self._ev_wakeup is not None:
                 self._ev_wakeup.close()
-            _signals.forget_loops()
+            _signals.forget_loop(self)
         except AttributeError:
             pass  # never initialised, or the interpreter ends
 
