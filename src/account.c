@@ -102,6 +102,7 @@ account_charge(struct account *account, enum limit limit, uint64_t n,
 		    info->uid_option, uid_max, error);
 	account->used[limit] += n;
 	account->uid->used[limit] += n;
+	account->limits->used[limit] += n;
 	return 0;
 }
 
@@ -110,6 +111,7 @@ account_discharge(struct account *account, enum limit limit, uint64_t n)
 {
 	account->used[limit] -= n;
 	account->uid->used[limit] -= n;
+	account->limits->used[limit] -= n;
 }
 
 int

@@ -33,6 +33,7 @@ extern const struct limit_info limit_infos[LIMITS];
 struct limits {
 	uint64_t uid[LIMITS];
 	uint64_t session[LIMITS];
+	uint64_t used[LIMITS]; /* by all uids together */
 	int fd_end; /* clients' descriptors are below, for all to have room */
 	struct table accounts; /* of uids that hold anything */
 };

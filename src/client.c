@@ -12,8 +12,12 @@
 #include "log.h"
 #include "memory.h"
 
-/* What one iteration takes of a connection. */
-#define LINES_MAX 256
+/*
+ * What one iteration takes of a connection.  Fewer lines cost the one that
+ * writes them little, and the others wait for them: 256 made a quiet client's
+ * median 8 times what it is alone, 64 makes it 2.2 times.
+ */
+#define LINES_MAX 64
 #define BYTES_MAX (64 * 1024)
 /* Watchers that it frees, and holds that it ends. */
 #define CHUNK 1000
@@ -58,10 +62,24 @@ client_on_work(struct session *session)
 }
 
 static void
+client_log(const struct client *c, const char *what)
+{
+	const char *name = c->session->name;
+	char session[256], who[PEER_SHOWN_SIZE];
+
+	if (!log_wants(LEVEL_DEBUG))
+		return;
+	log_debug("%s: %s, %s",
+	    log_escape(session, sizeof(session), name, strlen(name)), what,
+	    peer_show(&c->connection.peer, who));
+}
+
+static void
 client_end_session(struct client *c)
 {
 	if (c->session == NULL)
 		return;
+	client_log(c, "ended");
 	fdqueue_fini(&c->connection.fds);
 	session_end(c->session);
 	TAILQ_INSERT_TAIL(&c->all->dying, c->session, entry);
@@ -107,9 +125,8 @@ client_new(struct clients *all, int fd)
 	config.owner = c;
 	account_init(&c->account, config.limits, config.peer->uid);
 	if (account_charge(&c->account, LIMIT_SESSIONS, 1, &error) < 0) {
-		log_notice("refused pid %d of uid %u: %s",
-		    (int)c->connection.peer.pid,
-		    (unsigned)c->connection.peer.uid, error.message);
+		refusal_log_error(all->context->refusals, config.peer,
+		    wallclock_monotonic(config.clock), &error);
 		message_bye(&c->connection.out, "limit-exceeded",
 		    error.message);
 		client_wake(c);
@@ -117,8 +134,7 @@ client_new(struct clients *all, int fd)
 	}
 	c->session = session_new(&config);
 	fdqueue_init(&c->connection.fds, &c->session->account);
-	log_debug("%s: connected, pid %d, uid %u", c->session->name,
-	    (int)c->connection.peer.pid, (unsigned)c->connection.peer.uid);
+	client_log(c, "connected");
 }
 
 /* evd's last word; the connection is closed when the peer has taken it. */
@@ -176,7 +192,8 @@ static void
 client_read(struct client *c)
 {
 	if (client_takes_lines(c)) {
-		connection_fill(&c->connection);
+		if (!connection_has_line(&c->connection))
+			connection_fill(&c->connection);
 		/* What it asks for counts from now, not from when we woke. */
 		if (connection_has_line(&c->connection))
 			wallclock_update(c->all->context->clock);
@@ -269,7 +286,7 @@ client_is_busy(struct client *c)
 		return true;
 	if (buffer_len(&connection->out) >= EVENTS_UNSENT_MAX)
 		return false;
-	return c->deferred != NULL || session_has_ready(s);
+	return c->deferred != NULL || session_has_work(s);
 }
 
 static void
@@ -357,9 +374,7 @@ client_unsent(const struct session *session)
 static size_t
 client_untaken(const struct client *c)
 {
-	return c->session == NULL ?
-	    0 :
-	    c->session->sets[0].n + c->session->sets[1].n;
+	return c->session == NULL ? 0 : session_n_ready(c->session);
 }
 
 void

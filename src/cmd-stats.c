@@ -108,7 +108,7 @@ list_put_session(const struct command_call *call, const struct session *s)
 	put_key(b, "children");
 	put_u64(b, s->children.n);
 	put_key(b, "pending");
-	put_u64(b, s->sets[0].n + s->sets[1].n);
+	put_u64(b, session_n_ready(s));
 	put_key(b, "held");
 	put_u64(b, s->n_held);
 	put_key(b, "unsent");

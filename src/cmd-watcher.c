@@ -213,6 +213,28 @@ WATCHER_COMMAND(unwatch, watcher_params);
 
 static const struct param reset_params[] = { WATCHER_PARAM() };
 
+/* Forks that fire in one go: the loop is everybody's. */
+#define RESET_CHUNK 1000
+
+static bool
+reset_step(struct command_context *context, struct session *s,
+    struct command_deferred *deferred, struct buffer *b)
+{
+	(void)context;
+	(void)deferred;
+	(void)b;
+	return session_fire_resets(s, RESET_CHUNK);
+}
+
+static enum command_result
+reset_loop(struct command_call *call)
+{
+	session_reset(call->session);
+	if (session_fire_resets(call->session, RESET_CHUNK))
+		return COMMAND_DONE;
+	return command_defer(call, reset_step);
+}
+
 /* Without a watcher it is the loop's reset. */
 static enum command_result
 command_reset_run(struct command_call *call)
@@ -222,7 +244,7 @@ command_reset_run(struct command_call *call)
 	struct watcher *w;
 
 	if (!args->given)
-		return COMMAND_DONE;
+		return reset_loop(call);
 	w = session_find_watcher(call->session, &args->watcher, call->error);
 	if (w == NULL)
 		return COMMAND_ERROR;
@@ -370,8 +392,8 @@ command_get_run(struct command_call *call)
 
 	if (next && w->class->put_next == NULL)
 		return error_set(call->error, ERROR_INVALID_ARGUMENT,
-		    "member \"next\" is %d, expected none: a %s has no times "
-		    "of the wall clock",
+		    "member \"next\" is %d, expected none: watchers of "
+		    "type %s have no times of the wall clock",
 		    (int)args->next, w->class->name.p);
 	watcher_catch_up(w);
 	put_member(b, "type");
@@ -475,8 +497,8 @@ command_stat_run(struct command_call *call)
 		    "member \"watcher\" names one of type \"%s\", expected a "
 		    "stat",
 		    w->class->name.p);
-	w->class->stat(w, call->out);
-	return COMMAND_DONE;
+	return w->class->stat(w, call->out, call->error) < 0 ? COMMAND_ERROR :
+							       COMMAND_DONE;
 }
 
 WATCHER_COMMAND(stat, watcher_params);

@@ -26,6 +26,10 @@ extern const struct command command_stat;
 extern const struct command command_ack;
 extern const struct command command_now;
 extern const struct command command_update;
+extern const struct command command_ref;
+extern const struct command command_unref;
+extern const struct command command_verify;
+extern const struct command command_loop;
 extern const struct command command_poll;
 extern const struct command command_calendar;
 extern const struct command command_feed_signal;
@@ -50,6 +54,10 @@ const struct command *const commands[] = {
 	&command_ack,
 	&command_now,
 	&command_update,
+	&command_ref,
+	&command_unref,
+	&command_verify,
+	&command_loop,
 	&command_poll,
 	&command_calendar,
 	&command_feed_signal,
@@ -153,7 +161,7 @@ command_refuse_long_line(struct command_context *context, uint64_t number,
 static int
 command_unknown(struct slice cmd, struct error *error)
 {
-	char found[EXCERPT_SIZE], known[256] = "";
+	char found[EXCERPT_SIZE], known[512] = "";
 
 	for (size_t i = 0; commands[i] != NULL; i++)
 		param_list_name(known, sizeof(known), commands[i]->name.p);
@@ -185,7 +193,7 @@ command_find(const struct message *m, struct error *error)
 static int
 command_type_unknown(const struct member *type, struct error *error)
 {
-	char found[EXCERPT_SIZE], known[256] = "";
+	char found[EXCERPT_SIZE], known[512] = "";
 
 	for (size_t i = 0; watcher_classes[i] != NULL; i++)
 		param_list_name(known, sizeof(known),
@@ -234,9 +242,9 @@ command_need(const struct command_call *call, enum right right,
     const char *what, const char *name)
 {
 	const struct peer *peer = &call->session->peer;
-	const char *why = peer_refuses(peer, right);
+	const char *why;
 
-	if (why == NULL)
+	if (right == RIGHT_ALL || (why = peer_refuses(peer, right)) == NULL)
 		return 0;
 	if (peer->full)
 		return error_set(call->error, ERROR_PERMISSION_DENIED,
@@ -253,11 +261,13 @@ command_check_members(const struct command_call *call,
 {
 	uint32_t given = *(const uint32_t *)set->values;
 
-	for (size_t i = 0; i < set->n; i++)
-		if ((given & PARAM_BIT(i)) &&
-		    command_need(call, set->params[i].right, "member",
-			set->params[i].name.p) < 0)
+	for (; given != 0; given &= given - 1) {
+		const struct param *param = &set->params[ffs((int)given) - 1];
+
+		if (command_need(call, param->right, "member", param->name.p) <
+		    0)
 			return -1;
+	}
 	return 0;
 }
 
@@ -426,6 +436,7 @@ command_run_with_fds(struct command_call *call, struct fdqueue *queue,
 	result = command_run(call, quiet);
 	for (size_t i = 0; i < call->n_fds; i++)
 		fdqueue_close(queue->account, fds[i]);
+	call->fds = NULL;
 	return result;
 }
 
@@ -466,6 +477,8 @@ command_execute(struct command_context *context, struct session *session,
 	buffer_truncate(out, mark);
 	if (result == COMMAND_ERROR) {
 		context->stats->errors[error.code]++;
+		refusal_log_error(context->refusals, &session->peer,
+		    wallclock_monotonic(context->clock), &error);
 		command_reply_error(m, &error, line->number, out);
 	} else if (result == COMMAND_LATER)
 		(*deferred)->quiet = quiet;

@@ -10,6 +10,7 @@
 #include "fdqueue.h"
 #include "message.h"
 #include "param.h"
+#include "refusal.h"
 #include "session.h"
 #include "stats.h"
 #include "wallclock.h"
@@ -26,6 +27,7 @@ struct command_context {
 	struct limits *limits;
 	struct session_registry *registry;
 	struct stats *stats;
+	struct refusals *refusals;
 	/* Bytes that are written for a session, and not sent. */
 	size_t (*unsent)(const struct session *);
 	/* Makes all that is ready now fire. */

@@ -14,12 +14,40 @@
 
 #define DISCARD_ROUNDS_MAX 16
 
+/*
+ * The peer can't take anything any more; what it sent is still to be read.
+ * What is in out goes with the next flush: somebody may be writing there.
+ */
+static void
+connection_set_gone(struct connection *c)
+{
+	c->gone = true;
+	ev_io_stop(c->loop, &c->writer);
+	fdpoll_del(c->hangups, &c->hangup);
+}
+
+/* libev has stopped waiting for it; trying on and on would not let us sleep. */
+static void
+connection_give_up(struct connection *c)
+{
+	log_error("epoll_ctl: pid %d is disconnected: there is no room to wait "
+		  "for it",
+	    (int)c->peer.pid);
+	ev_io_stop(c->loop, &c->reader);
+	c->eof = true;
+	connection_set_gone(c);
+	c->on_ready(c);
+}
+
 static void
 connection_on_readable(struct ev_loop *loop, struct ev_io *reader, int revents)
 {
 	struct connection *c = reader->data;
 
-	(void)revents;
+	if (revents & EV_ERROR) {
+		connection_give_up(c);
+		return;
+	}
 	/* Not read since it was said last: say it once, don't spin. */
 	if (c->readable)
 		ev_io_stop(loop, reader);
@@ -32,21 +60,12 @@ connection_on_writable(struct ev_loop *loop, struct ev_io *writer, int revents)
 {
 	struct connection *c = writer->data;
 
-	(void)revents;
+	if (revents & EV_ERROR) {
+		connection_give_up(c);
+		return;
+	}
 	ev_io_stop(loop, writer);
 	c->on_ready(c);
-}
-
-/*
- * The peer can't take anything any more; what it sent is still to be read.
- * What is in out goes with the next flush: somebody may be writing there.
- */
-static void
-connection_set_gone(struct connection *c)
-{
-	c->gone = true;
-	ev_io_stop(c->loop, &c->writer);
-	fdpoll_del(c->hangups, &c->hangup);
 }
 
 static void
@@ -118,6 +137,13 @@ connection_set_eof(struct connection *c)
 	}
 }
 
+/* The kernel says nothing of the peer: later it may be otherwise. */
+static bool
+connection_may_retry(int err)
+{
+	return err == EAGAIN || err == EINTR || err == ENOBUFS || err == ENOMEM;
+}
+
 /* Receives once, with the descriptors that come along. */
 static ssize_t
 connection_receive(struct connection *c, size_t room)
@@ -162,10 +188,10 @@ connection_fill(struct connection *c)
 	if (c->eof || !c->readable || buffer_len(&c->in) >= LINE_SIZE_MAX)
 		return false;
 	n = connection_receive(c, room);
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+	if (n < 0 && connection_may_retry(errno))
+		c->readable = errno == EINTR;
+	else if (n <= 0)
 		connection_set_eof(c);
-	else if (n < 0 && errno == EAGAIN)
-		c->readable = false;
 	if (buffer_len(&c->in) == 0)
 		buffer_clear(&c->in);
 	if (!c->eof && !c->readable)
@@ -288,8 +314,7 @@ connection_flush(struct connection *c)
 		c->stats->writes++;
 		c->stats->written += n;
 		buffer_consume(&c->out, n);
-	} else if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS &&
-	    errno != ENOMEM) {
+	} else if (!connection_may_retry(errno)) {
 		connection_set_gone(c);
 		buffer_clear(&c->out);
 		return;

@@ -265,7 +265,9 @@ place_take(struct dirwatch_place *p)
 
 	p->err = 0;
 	if (path == NULL || lstat(path, &st) < 0) {
-		p->err = path == NULL ? ENAMETOOLONG : 0;
+		p->err = path == NULL	       ? ENAMETOOLONG :
+		    filestate_is_absent(errno) ? 0 :
+						 errno;
 		marks_unuse(marks, &p->user);
 		return PLACE_MISSING;
 	}
@@ -368,8 +370,11 @@ way_follow(struct way *way, const char *rest)
 	if (path == NULL || way->links++ == LINKS_MAX)
 		return false;
 	n = readlink(path, target, PATH_MAX);
-	if (n <= 0) /* by now something else: there is an event for that */
+	if (n <= 0) { /* by now something else: there is an event for that */
+		if (n < 0 && errno != EINVAL && !filestate_is_absent(errno))
+			way->reason = errno;
 		return false;
+	}
 	if ((size_t)n + 1 + rest_len >= sizeof(target)) {
 		way->reason = ENAMETOOLONG;
 		return false;
@@ -518,8 +523,8 @@ item_explain(struct dirwatch_item *item, int reason)
 			   "does not tell of all changes",
 		    path, item_interval(item));
 	else
-		log_warning("stat: %s is compared every %g s: inotify: %s%s",
-		    path, item_interval(item), strerror(reason),
+		log_warning("stat: %s is compared every %g s: %s%s", path,
+		    item_interval(item), strerror(reason),
 		    reason == ENOSPC	     ? " (max_user_watches)" :
 			reason == EMFILE     ? " (max_user_instances)" :
 			reason == EOPNOTSUPP ? " (disabled)" :
@@ -615,14 +620,19 @@ item_is_coarse(struct dirwatch_item *item, const struct filestate *state)
  * touched: there was an event about the file itself.  Another file with the
  * number of the one before may have all else in common too, but not the mark.
  */
-static void
+static int
 item_compare(struct dirwatch_item *item, bool touched)
 {
 	int wd = item_wd(item), wd_before = item->wd;
 	struct filestate state;
 	bool changed;
+	int err = filestate_take(&state, item->path, item->follow);
 
-	filestate_take(&state, item->path, item->follow);
+	if (err < 0) {
+		/* What is there can't be said: until it can, ask again. */
+		item_start_poll(item, -err);
+		return err;
+	}
 	changed = !filestate_equal(&state, &item->state) ||
 	    (filestate_is_there(&state) && wd >= 0 && wd_before >= 0 &&
 		wd != wd_before) ||
@@ -631,16 +641,23 @@ item_compare(struct dirwatch_item *item, bool touched)
 	item->wd = wd;
 	if (changed)
 		item->on_change(item);
+	return 0;
 }
 
-void
+int
 dirwatch_add(struct dirwatch *dirwatch, struct dirwatch_item *item)
 {
+	int err;
+
 	item->dirwatch = dirwatch;
 	item->complete = false;
 	item_walk(item);
-	filestate_take(&item->state, item->path, item->follow);
-	item->wd = item_wd(item);
+	err = filestate_take(&item->state, item->path, item->follow);
+	if (err < 0)
+		dirwatch_del(item);
+	else
+		item->wd = item_wd(item);
+	return err;
 }
 
 void
@@ -653,7 +670,7 @@ dirwatch_del(struct dirwatch_item *item)
 	item->dirwatch = NULL;
 }
 
-void
+int
 dirwatch_compare(struct dirwatch_item *item)
 {
 	if (item->poll != NULL) {
@@ -661,7 +678,7 @@ dirwatch_compare(struct dirwatch_item *item)
 		ev_timer_again(item->dirwatch->loop, &item->poll->timer);
 	}
 	item_walk(item);
-	item_compare(item, false);
+	return item_compare(item, false);
 }
 
 bool
@@ -839,7 +856,9 @@ static void
 dirwatch_on_mounts(struct ev_loop *loop, struct ev_io *watcher, int revents)
 {
 	(void)loop;
-	(void)revents;
+	if (revents & EV_ERROR)
+		log_warning("stat: mounts will not be noticed: epoll_ctl: "
+			    "there is no room to wait for them");
 	dirwatch_look_at_all(watcher->data);
 }
 

@@ -92,13 +92,16 @@ void dirwatch_init(struct dirwatch *, struct ev_loop *);
 /* There are no items any more. */
 void dirwatch_fini(struct dirwatch *);
 
-/* Takes the state.  on_change is called from the loop only. */
-void dirwatch_add(struct dirwatch *, struct dirwatch_item *);
+/*
+ * Takes the state; returns a negative errno, with nothing added, if what is
+ * there can't be said.  on_change is called from the loop only.
+ */
+int dirwatch_add(struct dirwatch *, struct dirwatch_item *);
 /* Does nothing for one not added.  on_change may do this. */
 void dirwatch_del(struct dirwatch_item *);
 
-/* Compares now, and may call on_change. */
-void dirwatch_compare(struct dirwatch_item *);
+/* Compares now, and may call on_change.  Returns 0 or a negative errno. */
+int dirwatch_compare(struct dirwatch_item *);
 
 /* It is compared every `interval`, as inotify does not tell all. */
 bool dirwatch_is_polled(const struct dirwatch_item *);

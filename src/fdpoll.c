@@ -39,7 +39,8 @@ static void
 fdpoll_on_ready(struct ev_loop *loop, struct ev_io *watcher, int revents)
 {
 	(void)loop;
-	(void)revents;
+	if (revents & EV_ERROR)
+		fatal("epoll_ctl: there is no room to wait for descriptors");
 	for (int i = 0; i < FDPOLL_ROUNDS; i++)
 		if (fdpoll_round(watcher->data) < FDPOLL_EVENTS)
 			break;

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "closer.h"
-#include "log.h"
 #include "memory.h"
 
 enum fdqueue_state {
@@ -165,8 +164,6 @@ fdqueue_receive(struct fdqueue *q, struct msghdr *msg, uint64_t begin,
 		}
 	}
 	if (msg->msg_flags & MSG_CTRUNC) {
-		log_warning("descriptors passed to evd were lost: its table "
-			    "is full");
 		entry.fd = -1;
 		entry.state = ENTRY_LOST;
 		account_check_fd(q->account, INT_MAX, &q->refusal);

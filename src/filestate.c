@@ -2,18 +2,29 @@
 
 #include "filestate.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 
 #include "put.h"
 
-void
+bool
+filestate_is_absent(int err)
+{
+	return err == ENOENT || err == ENOTDIR || err == EACCES ||
+	    err == ELOOP || err == ENAMETOOLONG;
+}
+
+int
 filestate_take(struct filestate *state, const char *path, bool follow)
 {
 	struct stat st;
 
-	*state = (struct filestate){ 0 };
-	if ((follow ? stat(path, &st) : lstat(path, &st)) < 0)
-		return;
+	if ((follow ? stat(path, &st) : lstat(path, &st)) < 0) {
+		if (!filestate_is_absent(errno))
+			return -errno;
+		*state = (struct filestate){ 0 };
+		return 0;
+	}
 	*state = (struct filestate){
 		.dev = st.st_dev,
 		.ino = st.st_ino,
@@ -31,6 +42,7 @@ filestate_take(struct filestate *state, const char *path, bool follow)
 		.uid = st.st_uid,
 		.gid = st.st_gid,
 	};
+	return 0;
 }
 
 bool

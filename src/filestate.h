@@ -19,8 +19,15 @@ struct filestate {
 	uint32_t mode, nlink, uid, gid;
 };
 
-/* follow: if the last component is a symbolic link, of what it leads to. */
-void filestate_take(struct filestate *, const char *path, bool follow);
+/* Of those that lstat(2) gives: nothing is there, as far as evd may know. */
+bool filestate_is_absent(int err);
+
+/*
+ * follow: if the last component is a symbolic link, of what it leads to.
+ * Returns 0, or a negative errno, with the state as it was, where it can't be
+ * said what is there.
+ */
+int filestate_take(struct filestate *, const char *path, bool follow);
 
 static inline bool
 filestate_is_there(const struct filestate *state)

@@ -8,8 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A pipe that polls as writable takes this many bytes without blocking. */
@@ -22,8 +25,17 @@ static const int log_priorities[] = { LOG_ERR, LOG_WARNING, LOG_NOTICE,
 	LOG_INFO, LOG_DEBUG };
 
 static enum log_level log_level = LEVEL_NOTICE;
-static bool log_syslog;
+static const char *log_program = "evd";
+static int log_syslog = -1; /* socket to send from; -1: standard error */
 static unsigned long log_dropped;
+static int log_drop_reason; /* an errno; EAGAIN: its reader has stopped */
+static bool log_is_cut;	    /* a line was written in part */
+
+void
+log_set_program(const char *name)
+{
+	log_program = name;
+}
 
 void
 log_set_level(enum log_level level)
@@ -40,8 +52,33 @@ log_wants(enum log_level level)
 void
 log_to_syslog(void)
 {
-	openlog("evd", LOG_PID | LOG_NDELAY, LOG_DAEMON);
-	log_syslog = true;
+	log_syslog = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
+/*
+ * libc's own syslog() waits for room.  A syslog daemon may be started again,
+ * or later than we are, hence the address with each line.  Returns 0 or an
+ * errno.
+ */
+static int
+log_put_syslog(enum log_level level, const char *text)
+{
+	static const struct sockaddr_un address = { .sun_family = AF_UNIX,
+		.sun_path = "/dev/log" };
+	char line[LOG_LINE_MAX], when[32] = "";
+	time_t now = time(NULL);
+	struct tm tm;
+	int n;
+
+	if (localtime_r(&now, &tm) != NULL)
+		strftime(when, sizeof(when), "%b %e %T ", &tm);
+	n = snprintf(line, sizeof(line), "<%d>%s%s[%d]: %s",
+	    LOG_DAEMON | log_priorities[level], when, log_program,
+	    (int)getpid(), text);
+	return sendto(log_syslog, line, n, MSG_DONTWAIT | MSG_NOSIGNAL,
+		   (const struct sockaddr *)&address, sizeof(address)) < 0 ?
+	    errno :
+	    0;
 }
 
 /* Whether standard error is the journal's: systemd says which file that is. */
@@ -57,36 +94,64 @@ log_is_journal(void)
 	    st.st_ino == ino;
 }
 
-static bool
+/* Returns 0 or an errno. */
+static int
 log_put(const char *line, size_t len)
 {
 	struct pollfd pfd = { .fd = STDERR_FILENO, .events = POLLOUT };
+	ssize_t n;
 
-	if (poll(&pfd, 1, 0) != 1 || !(pfd.revents & POLLOUT))
-		return false;
-	return write(STDERR_FILENO, line, len) == (ssize_t)len;
+	do
+		n = poll(&pfd, 1, 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno;
+	if (n == 0 || !(pfd.revents & POLLOUT))
+		return EAGAIN;
+	do
+		n = write(STDERR_FILENO, line, len);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno;
+	log_is_cut = (size_t)n < len;
+	return log_is_cut ? ENOSPC : 0;
 }
 
-static void
-log_put_line(enum log_level level, const char *text)
+/* Behind a part of a line a new one begins.  Returns 0 or an errno. */
+static int
+log_put_stderr(enum log_level level, const char *text)
 {
 	char line[LOG_LINE_MAX];
 	const char *start = level == LEVEL_NOTICE || level == LEVEL_INFO ?
 	    "" :
 	    log_level_names[level];
+	const char *cut = log_is_cut ? "\n" : "";
 	int n;
 
 	if (log_is_journal())
-		n = snprintf(line, sizeof(line) - 1, "<%d>%s",
+		n = snprintf(line, sizeof(line) - 1, "%s<%d>%s", cut,
 		    log_priorities[level], text);
 	else
-		n = snprintf(line, sizeof(line) - 1, "evd: %s%s%s", start,
-		    *start != '\0' ? ": " : "", text);
+		n = snprintf(line, sizeof(line) - 1, "%s%s: %s%s%s", cut,
+		    log_program, start, *start != '\0' ? ": " : "", text);
 	if (n > (int)sizeof(line) - 2)
 		n = sizeof(line) - 2;
 	line[n] = '\n';
-	if (!log_put(line, n + 1))
-		log_dropped++;
+	return log_put(line, n + 1);
+}
+
+/* Returns whether it was written. */
+static bool
+log_put_line(enum log_level level, const char *text)
+{
+	int err = log_syslog >= 0 ? log_put_syslog(level, text) :
+				    log_put_stderr(level, text);
+
+	if (err == 0)
+		return true;
+	log_dropped++;
+	log_drop_reason = err;
+	return false;
 }
 
 static void __attribute__((format(printf, 2, 0)))
@@ -97,17 +162,15 @@ log_vwrite(enum log_level level, const char *fmt, va_list ap)
 	int saved = errno;
 
 	vsnprintf(text, sizeof(text), fmt, ap);
-	if (log_syslog) {
-		syslog(log_priorities[level], "%s", text);
-	} else {
-		log_put_line(level, text);
-		if (dropped > 0 && log_dropped == dropped) {
+	if (log_put_line(level, text) && dropped > 0) {
+		snprintf(text, sizeof(text), "%lu log lines were dropped: %s",
+		    dropped,
+		    log_drop_reason == EAGAIN ? "their reader had stopped" :
+						strerror(log_drop_reason));
+		if (log_put_line(LEVEL_WARNING, text))
 			log_dropped = 0;
-			snprintf(text, sizeof(text),
-			    "%lu log lines were dropped: their reader had stopped",
-			    dropped);
-			log_put_line(LEVEL_WARNING, text);
-		}
+		else
+			log_dropped = dropped;
 	}
 	errno = saved;
 }

@@ -9,8 +9,9 @@
  * reads standard error, each line starts with the priority in the form that
  * it understands ("<5>"); elsewhere with the level's name.
  *
- * Standard error never blocks the daemon: a line that a pipe has no room for is
- * dropped, and the number of lines dropped is said once there is room again.
+ * The log never blocks the daemon: a line that there is no room for, in a pipe,
+ * in a socket or on a disk, is dropped, and the number of lines dropped is said
+ * once there is room again.
  */
 enum log_level {
 	LEVEL_ERROR,
@@ -22,6 +23,9 @@ enum log_level {
 
 /* What goes in, as a table for options and help; ends with NULL. */
 extern const char *const log_level_names[];
+
+/* Whose messages these are (default: evd's); kept. */
+void log_set_program(const char *);
 
 /* Sets the least important level that is written (default: notice). */
 void log_set_level(enum log_level);

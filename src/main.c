@@ -18,6 +18,7 @@
 #include "param.h"
 #include "paths.h"
 #include "server.h"
+#include "service.h"
 
 #define EXIT_USAGE	    2
 #define ENSURED_EXIT_IDLE_S 60
@@ -50,8 +51,9 @@ static const struct {
 	const char *text;
 } main_table[] = {
 	{ "socket", "PATH", OPTION_SOCKET,
-	    "where to listen (default: your own socket, "
-	    "$XDG_RUNTIME_DIR/evd/socket or /tmp/evd-UID/socket)" },
+	    "where to listen, unless systemd passes a socket (default: your "
+	    "own socket, $XDG_RUNTIME_DIR/evd/socket or "
+	    "/tmp/evd-UID/socket)" },
 	{ "socket-mode", "OCTAL", OPTION_SOCKET_MODE,
 	    "permissions of the socket (default: 0600)" },
 	{ "log-level", "LEVEL", OPTION_LOG_LEVEL,
@@ -329,13 +331,19 @@ int
 main(int argc, char **argv)
 {
 	struct main_options options = {
-		.server = { .mode = 0600, .exit_idle = -1 },
+		.server = { .fd = -1, .mode = 0600, .exit_idle = -1 },
 	};
 	char *own;
 	int status;
 
 	memory_init();
 	main_parse_options(&options, argc, argv);
+	if (options.ensure)
+		service_leave();
+	else if (service_take_socket(&options.server.fd) < 0)
+		return 1;
+	if (options.server.fd >= 0)
+		main_serve(&options.server, NULL);
 	own = options.server.path == NULL ? paths_own_socket() :
 					    paths_absolute(options.server.path);
 	if (own == NULL)

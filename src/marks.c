@@ -224,7 +224,9 @@ static void
 marks_on_ready(struct ev_loop *loop, struct ev_io *watcher, int revents)
 {
 	(void)loop;
-	(void)revents;
+	if (revents & EV_ERROR)
+		fatal(
+		    "epoll_ctl: there is no room to wait for changes of files");
 	marks_read(watcher->data);
 }
 

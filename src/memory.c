@@ -2,6 +2,7 @@
 
 #include "memory.h"
 
+#include <errno.h>
 #include <ev.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -62,9 +63,17 @@ memory_ev(void *p, long size)
 	return memory_realloc(p, size);
 }
 
+/* What libev can't go on without. */
+static void
+memory_on_syserr(const char *what)
+{
+	fatal("%s: %s", what, strerror(errno));
+}
+
 void
 memory_init(void)
 {
+	ev_set_syserr_cb(memory_on_syserr);
 	ev_set_allocator(memory_ev);
 	json_set_alloc_funcs(memory_alloc, free);
 }

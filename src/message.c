@@ -129,9 +129,23 @@ message_add(struct message *m)
 static const char *
 scan_space(const char *p, const char *end)
 {
-	while (p < end && (*p == ' ' || *p == '\t' || *p == '\r'))
+	/* Mostly there is none, and that is one comparison. */
+	while (p < end && *p <= ' ' && (*p == ' ' || *p == '\t' || *p == '\r'))
 		p++;
 	return p;
+}
+
+/* What may stand in a string as it is: ASCII but for controls, " and \. */
+static inline bool
+scan_is_plain(unsigned char c)
+{
+	static const bool plain[256] = { [' '] = true,
+		true,
+		false /* " */,
+		['#' ... '['] = true,
+		[']' ... '~'] = true };
+
+	return plain[c];
 }
 
 /* A string of plain ASCII, from its opening quote; NULL if it is not one. */
@@ -140,13 +154,9 @@ scan_string(const char *p, const char *end, struct slice *s)
 {
 	const char *start = ++p;
 
-	while (p < end && *p != '"') {
-		unsigned char c = *p++;
-
-		if (c < 0x20 || c >= 0x7f || c == '\\')
-			return NULL;
-	}
-	if (p == end)
+	while (p < end && scan_is_plain(*p))
+		p++;
+	if (p == end || *p != '"')
 		return NULL;
 	*s = (struct slice){ start, p - start };
 	return p + 1;
@@ -409,8 +419,10 @@ message_parse(struct message *m, const char *line, size_t len,
 const struct member *
 message_find(const struct message *m, const char *name)
 {
+	struct slice wanted = { name, strlen(name) };
+
 	for (size_t i = 0; i < m->n; i++)
-		if (slice_is(m->members[i].name, name))
+		if (slice_equal(m->members[i].name, wanted))
 			return &m->members[i];
 	return NULL;
 }

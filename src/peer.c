@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "process.h"
 
 const char *const right_names[RIGHTS] = {
 	[RIGHT_ALL] = "all",
@@ -38,14 +38,6 @@ peer_open_pidfd(const struct peer *peer, int fd)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) == 0)
 		return pidfd;
 	return errno == ENOPROTOOPT ? pidfd_open(peer->pid, 0) : -1;
-}
-
-static bool
-peer_is_alive(int pidfd)
-{
-	struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
-
-	return poll(&pfd, 1, 0) == 0;
 }
 
 /* Returns 0 if the peer's namespace is ours, 1 if not, or a negative errno. */
@@ -75,6 +67,7 @@ static void
 peer_compare(struct peer *peer, int pidfd)
 {
 	static const char *const namespaces[] = { "user", "mnt", "pid", NULL };
+	int ended;
 
 	for (int i = 0; namespaces[i] != NULL; i++) {
 		int err = peer_compare_namespace(peer->pid, namespaces[i]);
@@ -91,10 +84,12 @@ peer_compare(struct peer *peer, int pidfd)
 		}
 	}
 	/* Alive now: it was its /proc that we read. */
-	if (peer_is_alive(pidfd))
+	ended = process_has_ended(pidfd);
+	if (ended == 0)
 		peer->full = true;
 	else
-		peer_refuse_unknown(peer, "it has ended");
+		peer_refuse_unknown(peer,
+		    ended < 0 ? strerror(-ended) : "it has ended");
 }
 
 /* What ps(1) would show. */
@@ -141,6 +136,18 @@ peer_init(struct peer *peer, int fd)
 	}
 	peer_compare(peer, pidfd);
 	close(pidfd);
+}
+
+const char *
+peer_show(const struct peer *peer, char out[PEER_SHOWN_SIZE])
+{
+	char command[4 * sizeof(peer->command)];
+
+	log_escape(command, sizeof(command), peer->command,
+	    strlen(peer->command));
+	snprintf(out, PEER_SHOWN_SIZE, "pid %d of uid %u (%s)", (int)peer->pid,
+	    (unsigned)peer->uid, command);
+	return out;
 }
 
 const char *

@@ -38,6 +38,10 @@ struct peer {
 
 void peer_init(struct peer *, int fd);
 
+/* Who it is, for the log; control bytes are escaped.  Returns out. */
+#define PEER_SHOWN_SIZE 128
+const char *peer_show(const struct peer *, char out[PEER_SHOWN_SIZE]);
+
 /* NULL if the peer has the right, else the rule that says that not. */
 const char *peer_refuses(const struct peer *, enum right);
 

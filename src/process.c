@@ -99,20 +99,37 @@ process_signal_group(int pidfd, int signum)
 	    0;
 }
 
-/*
- * Whose a process is, by its /proc.  The process is alive afterwards, so that
- * what was read was not another's with the same pid.
- */
-static bool
-process_belongs_to(int pidfd, pid_t pid, uid_t uid)
+int
+process_has_ended(int pidfd)
 {
 	struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
+	int n;
+
+	do
+		n = poll(&pfd, 1, 0);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+/*
+ * Whose a process is, by its /proc.  The process is alive afterwards, so that
+ * what was read was not another's with the same pid.  Returns 0, -EPERM, or
+ * why that can't be said.
+ */
+static int
+process_check_owner(int pidfd, pid_t pid, uid_t uid)
+{
 	struct stat st;
 	char path[32];
+	int ended;
 
 	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
-	return stat(path, &st) == 0 && st.st_uid == uid &&
-	    poll(&pfd, 1, 0) == 0;
+	if (stat(path, &st) < 0)
+		return errno == ENOENT ? -EPERM : -errno;
+	ended = process_has_ended(pidfd);
+	if (ended < 0)
+		return ended;
+	return st.st_uid == uid && !ended ? 0 : -EPERM;
 }
 
 int
@@ -123,12 +140,11 @@ process_get_fd(pid_t pid, int fd, uid_t uid)
 
 	if (pidfd < 0)
 		return -errno;
-	if (process_belongs_to(pidfd, pid, uid)) {
+	copy = process_check_owner(pidfd, pid, uid);
+	if (copy == 0) {
 		copy = pidfd_getfd(pidfd, fd, 0);
 		if (copy < 0)
 			copy = -errno;
-	} else {
-		copy = -EPERM;
 	}
 	close(pidfd);
 	return copy;
@@ -307,6 +323,11 @@ process_free_programs(char **programs)
 	free(programs);
 }
 
+/*
+ * Not fork(2), which copies the page tables of a daemon that may hold a lot;
+ * not posix_spawn(3), which can't do all that child_run() does.  The child
+ * calls nothing but system calls until it is another program.
+ */
 static int
 process_vfork(struct process_start *start, pid_t *pid)
 {

@@ -19,6 +19,9 @@ bool process_is_pidfd(int fd, pid_t *pid);
 /* Whether its parent has reaped it, so that nothing is left of it. */
 bool process_is_reaped(int pidfd);
 
+/* 1: it has, be it reaped or not; 0: it is alive; or a negative errno. */
+int process_has_ended(int pidfd);
+
 /*
  * How a process that was reaped has ended, as wait(2) has it.  Returns 0, or a
  * negative errno where the kernel does not tell.

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -19,6 +20,8 @@
 #include "connection.h"
 #include "log.h"
 #include "memory.h"
+#include "refusal.h"
+#include "service.h"
 #include "session.h"
 
 /*
@@ -54,12 +57,15 @@ struct server {
 	struct dirwatch dirwatch;
 	struct buffer_pool pool;
 	struct socket_listener listener;
+	struct service service;
+	struct refusals refusals;
 	int reserve;	      /* a descriptor to close when there are no more */
 	struct rlimit nofile; /* as evd found it */
 
 	struct ev_io acceptor;
 	struct ev_prepare prepare;
 	struct ev_idle busy;
+	struct ev_async nudge;
 	struct ev_signal sigterm, sigint;
 	struct ev_timer pause_timer; /* of accepting */
 	struct ev_timer idle_timer;
@@ -102,6 +108,8 @@ server_on_prepare(struct ev_loop *loop, struct ev_prepare *prepare, int revents)
 		ev_idle_stop(loop, &server->busy);
 		server->stats.wakeups++;
 	}
+	service_update(&server->service, wallclock_monotonic(&server->clock),
+	    server->clients.n, server->limits.used[LIMIT_WATCHERS]);
 	if (server_is_done(server))
 		ev_break(loop, EVBREAK_ALL);
 }
@@ -112,6 +120,33 @@ server_on_busy(struct ev_loop *loop, struct ev_idle *busy, int revents)
 {
 	(void)loop;
 	(void)busy;
+	(void)revents;
+}
+
+/*
+ * libev may find that it can't wait for a descriptor only after it has decided
+ * for how long to block, and then sleeps over what it has to tell of that.
+ */
+static void
+server_on_block(struct ev_loop *loop)
+{
+	struct server *server = ev_userdata(loop);
+
+	if (ev_pending_count(loop) > 0)
+		ev_async_send(loop, &server->nudge);
+}
+
+static void
+server_on_unblock(struct ev_loop *loop)
+{
+	(void)loop;
+}
+
+static void
+server_on_nudge(struct ev_loop *loop, struct ev_async *nudge, int revents)
+{
+	(void)loop;
+	(void)nudge;
 	(void)revents;
 }
 
@@ -144,7 +179,9 @@ server_has_gathered(const struct command_context *context, uint64_t ticket)
 static bool
 server_refuse(struct server *server)
 {
+	static const char why[] = "the daemon has no descriptor left";
 	struct buffer out;
+	struct peer peer;
 	int fd;
 
 	close(server->reserve);
@@ -152,18 +189,17 @@ server_refuse(struct server *server)
 	    SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0) {
 		buffer_init(&out, &server->pool);
-		message_bye(&out, "limit-exceeded",
-		    "the daemon has no descriptor left");
+		message_bye(&out, "limit-exceeded", why);
 		send(fd, buffer_data(&out), buffer_len(&out),
 		    MSG_NOSIGNAL | MSG_DONTWAIT);
 		buffer_fini(&out);
 		connection_discard(fd, &server->pool);
+		peer_init(&peer, fd);
+		refusal_log(&server->refusals, &peer,
+		    wallclock_monotonic(&server->clock), why);
 		close(fd);
 	}
 	server->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (fd >= 0)
-		log_warning("refused a connection: the daemon has no "
-			    "descriptor left");
 	return fd >= 0;
 }
 
@@ -223,7 +259,11 @@ static void
 server_on_accept(struct ev_loop *loop, struct ev_io *acceptor, int revents)
 {
 	(void)loop;
-	(void)revents;
+	if (revents & EV_ERROR) {
+		log_error("epoll_ctl: there is no room to wait for clients");
+		server_pause_accepting(acceptor->data);
+		return;
+	}
 	for (int i = 0; i < ACCEPTS_MAX; i++)
 		if (!server_accept_one(acceptor->data))
 			break;
@@ -237,19 +277,24 @@ server_stop_accepting(struct server *server)
 	ev_io_stop(server->loop, &server->acceptor);
 	ev_timer_stop(server->loop, &server->pause_timer);
 	ev_timer_stop(server->loop, &server->idle_timer);
+	service_stop(&server->service);
 	socket_retire(&server->listener);
 }
 
-/* Whoever connected before the socket was gone is served to the end. */
+/*
+ * Whoever connected before the socket was gone is served to the end.  A socket
+ * that was passed stays, and whoever connected to it has another daemon come.
+ */
 static void
 server_on_idle(struct ev_loop *loop, struct ev_timer *timer, int revents)
 {
 	struct server *server = timer->data;
 
+	(void)loop;
 	(void)revents;
 	server_stop_accepting(server);
 	server->retired = true;
-	while (server_accept_one(server))
+	while (!server->listener.adopted && server_accept_one(server))
 		continue;
 	if (server->clients.n == 0)
 		log_notice("ending: no client for %g s", server->exit_idle);
@@ -282,6 +327,20 @@ server_on_exit_timer(struct ev_loop *loop, struct ev_timer *timer, int revents)
 }
 
 /* --- life --------------------------------------------------------------- */
+
+static const char *
+server_backend_name(struct ev_loop *loop)
+{
+	switch (ev_backend(loop)) {
+	case EVBACKEND_EPOLL:
+		return "epoll";
+	case EVBACKEND_POLL:
+		return "poll";
+	case EVBACKEND_SELECT:
+		return "select";
+	}
+	return "another backend";
+}
 
 /* As many as may be; some of them are for connections and evd's own work. */
 static void
@@ -335,6 +394,10 @@ server_start_watchers(struct server *server)
 	    EV_READ);
 	ev_prepare_init(&server->prepare, server_on_prepare);
 	ev_idle_init(&server->busy, server_on_busy);
+	ev_async_init(&server->nudge, server_on_nudge);
+	ev_async_start(loop, &server->nudge);
+	ev_set_userdata(loop, server);
+	ev_set_loop_release_cb(loop, server_on_block, server_on_unblock);
 	ev_timer_init(&server->pause_timer, server_on_pause_over, 0,
 	    ACCEPT_PAUSE_S);
 	ev_init(&server->idle_timer, server_on_idle);
@@ -382,6 +445,7 @@ server_init_clients(struct server *server, const struct server_options *options)
 			.signals = &server->signals,
 			.stats = &server->stats,
 			.dirwatch = &server->dirwatch,
+			.listener = &server->listener,
 		},
 		.hangups = &server->hangups,
 		.pool = &server->pool,
@@ -392,14 +456,39 @@ server_init_clients(struct server *server, const struct server_options *options)
 	clients_init(&server->clients);
 }
 
+static int
+server_listen(struct server *server, const struct server_options *options)
+{
+	return options->fd >= 0 ?
+	    socket_adopt(&server->listener, options->fd) :
+	    socket_listen(&server->listener, options->path, options->mode);
+}
+
+/* The first line of the log. */
+static void
+server_log_start(const struct server *server)
+{
+	char limits[256] = "";
+	size_t at = 0;
+
+	for (int i = 0; i < LIMITS && at < sizeof(limits); i++)
+		at += snprintf(limits + at, sizeof(limits) - at,
+		    "%s%" PRIu64 " %s", i == 0 ? "" : ", ",
+		    server->limits.uid[i], limit_infos[i].name);
+	log_notice("%s listening on %s%s, libev %d.%d with %s, a uid may have "
+		   "%s",
+	    PACKAGE_STRING, server->listener.path,
+	    server->listener.adopted ? " (passed)" : "", ev_version_major(),
+	    ev_version_minor(), server_backend_name(server->loop), limits);
+}
+
 struct server *
 server_new(const struct server_options *options)
 {
 	struct server *server = memory_zalloc(sizeof(*server));
 	int err;
 
-	if (socket_listen(&server->listener, options->path, options->mode) <
-	    0) {
+	if (server_listen(server, options) < 0) {
 		free(server);
 		return NULL;
 	}
@@ -436,6 +525,7 @@ server_new(const struct server_options *options)
 		.limits = &server->limits,
 		.registry = &server->registry,
 		.stats = &server->stats,
+		.refusals = &server->refusals,
 		.unsent = client_unsent,
 		.gather = server_gather,
 		.has_gathered = server_has_gathered,
@@ -443,9 +533,8 @@ server_new(const struct server_options *options)
 	message_init(&server->context.message);
 	server_init_clients(server, options);
 	server_start_watchers(server);
-	log_notice("%s listening on %s, libev %d.%d, backend %u",
-	    PACKAGE_STRING, options->path, ev_version_major(),
-	    ev_version_minor(), ev_backend(server->loop));
+	server_log_start(server);
+	service_start(&server->service, server->loop);
 	return server;
 }
 
@@ -465,9 +554,12 @@ server_free(struct server *server)
 	session_registry_fini(&server->registry);
 	message_fini(&server->context.message);
 	children_fini(&server->children);
+	refusals_fini(&server->refusals);
+	service_fini(&server->service);
 	limits_fini(&server->limits);
 	buffer_pool_fini(&server->pool);
 	ev_prepare_stop(server->loop, &server->prepare);
+	ev_async_stop(server->loop, &server->nudge);
 	ev_signal_stop(server->loop, &server->sigterm);
 	ev_signal_stop(server->loop, &server->sigint);
 	signals_fini(&server->signals);

@@ -9,7 +9,8 @@
 #include "socket.h"
 
 struct server_options {
-	const char *path;
+	int fd;		  /* a listening socket that was passed, or -1 */
+	const char *path; /* else where to listen */
 	mode_t mode;	  /* of the socket */
 	double exit_idle; /* seconds without a client; negative: never */
 	bool no_paths;	  /* nobody may have evd open or watch one */

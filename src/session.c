@@ -185,29 +185,38 @@ session_of(const struct watcher *w)
 static struct watcher_list *
 session_queue_of(struct session *s, const struct watcher *w)
 {
-	return &s->sets[w->queue - QUEUE_READY_0]
-		    .queues[PRIORITY_MAX - w->priority];
+	return &s->sets[w->queue].queues[PRIORITY_MAX - w->priority];
+}
+
+/* The set of what belongs to the next batch. */
+static enum watcher_queue
+session_next_set(const struct session *s)
+{
+	return QUEUE_READY_0 + QUEUE_READY_1 - s->batch;
+}
+
+static void
+session_enqueue(struct session *s, struct watcher *w, enum watcher_queue queue)
+{
+	s->census.still = false;
+	w->queue = queue;
+	TAILQ_INSERT_TAIL(session_queue_of(s, w), w, queued);
+	s->sets[queue].n++;
+}
+
+static void
+session_note_work(struct session *s)
+{
+	if (!s->writing)
+		s->on_work(s);
 }
 
 /* Its event is ready: into the set that is not being written. */
 static void
 session_make_ready(struct session *s, struct watcher *w)
 {
-	int set = 1 - s->batch;
-
-	w->queue = QUEUE_READY_0 + set;
-	TAILQ_INSERT_TAIL(session_queue_of(s, w), w, queued);
-	s->sets[set].n++;
-	s->on_work(s);
-}
-
-static void
-session_on_queue(struct watcher *w)
-{
-	struct session *s = session_of(w);
-
-	if (!watcher_is_held(w) && !s->ended)
-		session_make_ready(s, w);
+	session_enqueue(s, w, session_next_set(s));
+	session_note_work(s);
 }
 
 static void
@@ -217,14 +226,37 @@ session_on_dequeue(struct watcher *w)
 
 	if (w->queue == QUEUE_NONE)
 		return;
+	s->census.still = false;
 	if (watcher_is_held(w)) {
 		TAILQ_REMOVE(&s->held, w, queued);
 		s->n_held--;
 	} else {
 		TAILQ_REMOVE(session_queue_of(s, w), w, queued);
-		s->sets[w->queue - QUEUE_READY_0].n--;
+		s->sets[w->queue].n--;
 	}
 	w->queue = QUEUE_NONE;
+}
+
+static void
+session_on_queue(struct watcher *w)
+{
+	struct session *s = session_of(w);
+
+	if (watcher_is_held(w) || s->ended)
+		return;
+	session_on_dequeue(w);
+	session_make_ready(s, w);
+}
+
+static void
+session_on_wait(struct watcher *w)
+{
+	struct session *s = session_of(w);
+
+	w->seq = s->batches;
+	session_enqueue(s, w, w->class->waits);
+	if (w->queue == QUEUE_IDLE)
+		session_note_work(s);
 }
 
 static void
@@ -277,6 +309,7 @@ session_new(const struct session_config *config)
 	s->host.signals = config->signals;
 	s->host.children = &s->children;
 	s->host.dirwatch = config->dirwatch;
+	s->host.listener = config->listener;
 	s->host.account = &s->account;
 	s->host.peer = &s->peer;
 	s->peer = *config->peer;
@@ -284,7 +317,9 @@ session_new(const struct session_config *config)
 	s->created = wallclock_monotonic(config->clock);
 	children_set_init(&s->children, config->children, &s->account);
 	s->host.queue = session_on_queue;
+	s->host.wait = session_on_wait;
 	s->host.dequeue = session_on_dequeue;
+	listeners_init(&s->host.resets);
 	s->registry = config->registry;
 	s->on_work = config->on_work;
 	s->owner = config->owner;
@@ -292,10 +327,10 @@ session_new(const struct session_config *config)
 	table_init(&s->names);
 	TAILQ_INIT(&s->watchers);
 	TAILQ_INIT(&s->held);
-	for (int i = 0; i < PRIORITIES; i++) {
-		TAILQ_INIT(&s->sets[0].queues[i]);
-		TAILQ_INIT(&s->sets[1].queues[i]);
-	}
+	s->batch = QUEUE_READY_0;
+	for (int set = 0; set < QUEUE_HELD; set++)
+		for (int i = 0; i < PRIORITIES; i++)
+			TAILQ_INIT(&s->sets[set].queues[i]);
 	snprintf(name, sizeof(name), "#%" PRIu64, s->number);
 	s->name = memory_strdup(name);
 	session_register(s);
@@ -321,6 +356,9 @@ session_free_watcher(struct session *s, struct watcher *w)
 	/* The whole table goes at once when the session has ended. */
 	if (!s->ended)
 		table_remove(&s->names, &w->node);
+	if (s->census.next == w)
+		s->census.next = TAILQ_NEXT(w, entry);
+	s->census.still = false;
 	TAILQ_REMOVE(&s->watchers, w, entry);
 	watcher_free(w);
 }
@@ -543,19 +581,90 @@ session_set_first(const struct session_set *set)
 	return NULL;
 }
 
+/* Waiting since before the batch began, so that the batch fires it. */
+static bool
+session_is_due(const struct session *s, const struct watcher *w)
+{
+	return w != NULL && w->seq < s->batches;
+}
+
+static struct watcher *
+session_first_due(const struct session *s, enum watcher_queue queue)
+{
+	const struct session_set *set = &s->sets[queue];
+	struct watcher *w;
+
+	if (set->n == 0)
+		return NULL;
+	for (int i = 0; i < PRIORITIES; i++) {
+		w = TAILQ_FIRST(&set->queues[i]);
+		if (session_is_due(s, w))
+			return w;
+	}
+	return NULL;
+}
+
+/* What the batch goes on with; NULL: it is written. */
+static struct watcher *
+session_peek(const struct session *s)
+{
+	struct watcher *w = session_first_due(s, QUEUE_CHECK);
+
+	if (w == NULL)
+		w = session_set_first(&s->sets[s->batch]);
+	if (w == NULL && s->idles != NULL) {
+		w = TAILQ_FIRST(s->idles);
+		if (!session_is_due(s, w))
+			w = NULL;
+	}
+	return w != NULL ? w : session_first_due(s, QUEUE_PREPARE);
+}
+
+/*
+ * Nothing is ready, and will not be by what was set going last: the loop has
+ * looked for it since.
+ */
+static bool
+session_is_idle(const struct session *s)
+{
+	return s->sets[session_next_set(s)].n == 0 &&
+	    s->host.set_going != ev_iteration(s->host.loop);
+}
+
+/* The idles of the highest priority; NULL if there is none. */
+static struct watcher_list *
+session_find_idles(struct session *s)
+{
+	const struct watcher *w = session_set_first(&s->sets[QUEUE_IDLE]);
+
+	return w == NULL ? NULL : session_queue_of(s, w);
+}
+
+/* Of what is ready; if nothing is, of idles.  Returns false if of neither. */
+static bool
+session_begin_batch(struct session *s)
+{
+	if (s->batch_ends || !listeners_are_told(&s->host.resets))
+		return false;
+	s->idles = session_is_idle(s) ? session_find_idles(s) : NULL;
+	if (s->sets[session_next_set(s)].n == 0 && s->idles == NULL)
+		return false;
+	s->batch = session_next_set(s);
+	s->batches++;
+	s->host.set_going = ev_iteration(s->host.loop);
+	return true;
+}
+
 /* The next event to write: of this batch, or of a new one. */
 static struct watcher *
 session_next(struct session *s)
 {
-	struct watcher *w = session_set_first(&s->sets[s->batch]);
+	struct watcher *w = session_peek(s);
 
-	if (w != NULL || s->batch_ends)
-		return w;
-	w = session_set_first(&s->sets[1 - s->batch]);
-	if (w == NULL)
-		return NULL;
-	s->batch = 1 - s->batch;
-	s->batches++;
+	if (w == NULL && session_begin_batch(s))
+		w = session_peek(s);
+	if (w != NULL && !w->pending)
+		watcher_fired(w);
 	return w;
 }
 
@@ -564,22 +673,51 @@ session_write_events(struct session *s, struct buffer *b, size_t size)
 {
 	struct watcher *w;
 
+	s->writing = true;
 	while (buffer_len(b) < size && (w = session_next(s)) != NULL)
 		session_write_event(s, w, b);
-	if (s->batch_ends && s->sets[s->batch].n == 0)
+	s->writing = false;
+	if (s->batch_ends && session_peek(s) == NULL)
 		s->finished = true;
+}
+
+void
+session_reset(struct session *s)
+{
+	listeners_call(&s->host.resets, 1);
+}
+
+bool
+session_fire_resets(struct session *s, size_t max)
+{
+	listeners_tell(&s->host.resets, max);
+	return listeners_are_told(&s->host.resets);
+}
+
+size_t
+session_n_ready(const struct session *s)
+{
+	return s->sets[QUEUE_READY_0].n + s->sets[QUEUE_READY_1].n;
 }
 
 bool
 session_has_ready(const struct session *s)
 {
-	return s->sets[0].n + s->sets[1].n > 0;
+	return session_peek(s) != NULL || s->sets[session_next_set(s)].n > 0;
+}
+
+bool
+session_has_work(const struct session *s)
+{
+	return session_has_ready(s) || s->sets[QUEUE_IDLE].n > 0;
 }
 
 uint64_t
 session_last_batch(const struct session *s)
 {
-	return s->batches + (s->sets[1 - s->batch].n > 0);
+	bool idle = session_peek(s) == NULL && s->sets[QUEUE_IDLE].n > 0;
+
+	return s->batches + (idle || s->sets[session_next_set(s)].n > 0);
 }
 
 bool
@@ -587,14 +725,14 @@ session_batch_is_written(const struct session *s, uint64_t number)
 {
 	if (s->batches > number)
 		return true;
-	if (s->sets[s->batch].n > 0)
+	if (session_peek(s) != NULL)
 		return false;
-	return s->batches == number || s->sets[1 - s->batch].n == 0;
+	return s->batches == number || !session_has_work(s);
 }
 
 bool
 session_is_over(const struct session *s)
 {
 	return s->input_ended && TAILQ_EMPTY(&s->held) &&
-	    !session_has_ready(s) && s->host.n_active == 0;
+	    !session_has_work(s) && (int64_t)s->host.n_active + s->refs <= 0;
 }

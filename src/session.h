@@ -22,6 +22,12 @@
  * meanwhile goes into the other.  When the batch is written the two change
  * roles.  Held watchers stand in a queue of their own, in order of the seq
  * of the event that was written; what they have pending is not ready.
+ *
+ * Watchers that are about the session itself wait in sets of their own until
+ * it fires them: checks when a batch begins, prepares when it ends, idles when
+ * nothing else is ready.  A batch fires those that waited before it began; as
+ * they go to the end of their queue, none is asked twice and none is missed,
+ * however many writes the batch takes and whatever comes and goes meanwhile.
  */
 #define PRIORITIES (2 * PRIORITY_MAX + 1)
 
@@ -44,6 +50,15 @@ struct session_set {
 	size_t n;
 };
 
+/* Counts a session's watchers, in several goes: see verify.h. */
+struct session_census {
+	struct watcher *next; /* NULL: all were counted */
+	bool still;    /* nothing has come, gone or moved since it began */
+	size_t active; /* that there were then */
+	size_t n, n_active;
+	size_t queued[QUEUE_HELD + 1]; /* by enum watcher_queue */
+};
+
 struct session {
 	struct watcher_host host; /* first */
 	struct table_node node;	  /* in the registry */
@@ -61,18 +76,22 @@ struct session {
 
 	struct table names; /* of watchers */
 	struct watcher_list watchers;
-	struct session_set sets[2];
+	struct session_set sets[QUEUE_HELD]; /* by enum watcher_queue */
 	struct watcher_list held;
 	size_t n_held;
-	int batch;	  /* which set is being written */
-	uint64_t batches; /* begun */
-	uint64_t seq;	  /* of the last event written */
+	enum watcher_queue batch;   /* which ready set is being written */
+	struct watcher_list *idles; /* that this batch fires; NULL: none */
+	uint64_t batches;	    /* begun */
+	uint64_t seq;		    /* of the last event written */
+	int64_t refs;		    /* added to the number of active watchers */
+	struct session_census census;
 
 	bool hold_all;	  /* watchers hold unless they say not */
 	bool input_ended; /* no ack can come: nothing is held any more */
 	bool batch_ends;  /* the batch has an event of a watcher with `end` */
 	bool finished;	  /* such a batch has been written */
 	bool ended;	  /* its client is gone: nothing fires */
+	bool writing;	  /* its owner knows that there is work */
 };
 
 TAILQ_HEAD(session_list, session);
@@ -92,6 +111,7 @@ struct session_config {
 	struct signals *signals;
 	struct stats *stats;
 	struct dirwatch *dirwatch;
+	const struct socket_listener *listener;
 	const struct peer *peer; /* is copied */
 	void (*on_work)(struct session *);
 	void *owner;
@@ -169,8 +189,17 @@ bool session_drop_holds(struct session *, size_t max);
 /* Writes events while less than size bytes are in the buffer. */
 void session_write_events(struct session *, struct buffer *, size_t size);
 
+/* The session as a loop is reset: its fork watchers fire. */
+void session_reset(struct session *);
+/* Up to so many of them.  Returns true when all have. */
+bool session_fire_resets(struct session *, size_t max);
+
+/* How many watchers have an event that is ready. */
+size_t session_n_ready(const struct session *);
 /* Whether any event is ready to be written. */
 bool session_has_ready(const struct session *);
+/* The same, or will be as there is nothing else. */
+bool session_has_work(const struct session *);
 /* The number of the batch that ends what is ready now. */
 uint64_t session_last_batch(const struct session *);
 /* Whether the batch of that number and all before it are written. */

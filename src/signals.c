@@ -15,75 +15,13 @@
 /* Signals that are read at once. */
 #define READ_MAX 64
 
-/* --- lists ---------------------------------------------------------------- */
-
-static void
-list_init(struct signal_list *list)
-{
-	*list = (struct signal_list){ 0 };
-	TAILQ_INIT(&list->nodes);
-}
-
-/* Not of a signal that has come already. */
-static void
-list_add(struct signal_list *list, struct signal_node *node,
-    struct signal_watch *watch)
-{
-	node->watch = watch;
-	node->round = list->round + (list->more > 0);
-	TAILQ_INSERT_TAIL(&list->nodes, node, entry);
-}
-
-static void
-list_del(struct signal_list *list, struct signal_node *node)
-{
-	if (list->next == node)
-		list->next = TAILQ_NEXT(node, entry);
-	TAILQ_REMOVE(&list->nodes, node, entry);
-}
-
-static void
-list_begin(struct signal_list *list)
-{
-	list->round++;
-	list->times = list->more;
-	list->more = 0;
-	list->next = TAILQ_FIRST(&list->nodes);
-}
-
-/* Goes on with the round, and begins another one if that is due. */
-static size_t
-list_tell(struct signal_list *list, size_t n)
-{
-	while (n > 0 && (list->next != NULL || list->more > 0)) {
-		struct signal_node *node;
-
-		if (list->next == NULL)
-			list_begin(list);
-		node = list->next;
-		if (node == NULL)
-			continue;
-		list->next = TAILQ_NEXT(node, entry);
-		n--;
-		if (node->round < list->round)
-			node->watch->on_signal(node->watch, list->times);
-	}
-	return n;
-}
-
-static bool
-list_is_told(const struct signal_list *list)
-{
-	return list->next == NULL && list->more == 0;
-}
-
 /* --- the daemon's --------------------------------------------------------- */
 
 static bool
 signals_are_told(const struct signals *signals)
 {
 	for (int i = 1; i <= SIGNALS_MAX; i++)
-		if (!list_is_told(&signals->lists[i]))
+		if (!listeners_are_told(&signals->lists[i]))
 			return false;
 	return true;
 }
@@ -92,7 +30,7 @@ static void
 signals_tell(struct signals *signals, size_t n)
 {
 	for (int i = 1; i <= SIGNALS_MAX && n > 0; i++)
-		n = list_tell(&signals->lists[i], n);
+		n = listeners_tell(&signals->lists[i], n);
 	ev_timer_stop(signals->loop, &signals->timer);
 	if (signals_are_told(signals))
 		return;
@@ -112,7 +50,7 @@ signals_read(struct signals *signals)
 		log_error("signalfd: %s", strerror(errno));
 	for (ssize_t i = 0; i < n / (ssize_t)sizeof(*infos); i++)
 		if (infos[i].ssi_signo <= SIGNALS_MAX)
-			signals->lists[infos[i].ssi_signo].more++;
+			listeners_call(&signals->lists[infos[i].ssi_signo], 1);
 	return n == sizeof(infos);
 }
 
@@ -122,7 +60,8 @@ signals_on_readable(struct ev_loop *loop, struct ev_io *reader, int revents)
 	struct signals *signals = reader->data;
 
 	(void)loop;
-	(void)revents;
+	if (revents & EV_ERROR)
+		fatal("epoll_ctl: there is no room to wait for signals");
 	signals_read(signals);
 	signals_tell(signals, CHUNK);
 }
@@ -140,7 +79,7 @@ signals_init(struct signals *signals, struct ev_loop *loop)
 {
 	*signals = (struct signals){ .loop = loop };
 	for (int i = 0; i <= SIGNALS_MAX; i++)
-		list_init(&signals->lists[i]);
+		listeners_init(&signals->lists[i]);
 	sigemptyset(&signals->mask);
 	signals->fd = signalfd(-1, &signals->mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals->fd < 0)
@@ -209,13 +148,31 @@ signals_refuse(int signum)
 
 /* --- watches -------------------------------------------------------------- */
 
+static void
+signal_watch_on_any(struct listener *listener, uint64_t times)
+{
+	struct signal_watch *watch = (struct signal_watch *)((char *)listener -
+	    offsetof(struct signal_watch, of_all));
+
+	watch->on_signal(watch, times);
+}
+
+static void
+signal_watch_on_fed(struct listener *listener, uint64_t times)
+{
+	struct signal_watch *watch = (struct signal_watch *)((char *)listener -
+	    offsetof(struct signal_watch, of_set));
+
+	watch->on_signal(watch, times);
+}
+
 struct signals_set *
 signals_set_new(void)
 {
 	struct signals_set *set = memory_alloc(sizeof(*set));
 
 	for (int i = 0; i <= SIGNALS_MAX; i++)
-		list_init(&set->lists[i]);
+		listeners_init(&set->lists[i]);
 	return set;
 }
 
@@ -230,9 +187,11 @@ signals_add(struct signals *signals, struct signals_set *set,
 
 		if (err < 0)
 			return err;
-		list_add(&signals->lists[signum], &watch->of_all, watch);
+		watch->of_all.on_told = signal_watch_on_any;
+		listeners_add(&signals->lists[signum], &watch->of_all);
 	}
-	list_add(&set->lists[signum], &watch->of_set, watch);
+	watch->of_set.on_told = signal_watch_on_fed;
+	listeners_add(&set->lists[signum], &watch->of_set);
 	return 0;
 }
 
@@ -241,8 +200,8 @@ signals_del(struct signals *signals, struct signals_set *set,
     struct signal_watch *watch)
 {
 	if (!watch->fed)
-		list_del(&signals->lists[watch->signum], &watch->of_all);
-	list_del(&set->lists[watch->signum], &watch->of_set);
+		listeners_del(&signals->lists[watch->signum], &watch->of_all);
+	listeners_del(&set->lists[watch->signum], &watch->of_set);
 }
 
 void
@@ -256,12 +215,12 @@ signals_gather(struct signals *signals)
 void
 signals_feed(struct signals_set *set, int signum)
 {
-	set->lists[signum].more = 1;
+	listeners_call(&set->lists[signum], 1);
 }
 
 bool
 signals_feed_some(struct signals_set *set, int signum, size_t n)
 {
-	list_tell(&set->lists[signum], n);
-	return list_is_told(&set->lists[signum]);
+	listeners_tell(&set->lists[signum], n);
+	return listeners_are_told(&set->lists[signum]);
 }

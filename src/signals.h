@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/queue.h>
+
+#include "listeners.h"
 
 /*
  * Signals to the daemon, and who watches them.  They come by a signalfd
@@ -14,35 +15,15 @@
  * counted and not merged, and a signal once had stays had: it is blocked from
  * then on, and does nothing to evd when nobody watches it any more.  (libev
  * would give it back its default, which for most is the end of evd.)
- *
- * A signal may have very many watchers, so telling them goes by rounds: each
- * round tells all that watched when it began, some of them an iteration.
  */
 #define SIGNALS_MAX 64 /* the highest number */
-
-struct signal_watch;
-
-struct signal_node {
-	TAILQ_ENTRY(signal_node) entry;
-	struct signal_watch *watch;
-	uint64_t round; /* the last one that it is not to be told of */
-};
-
-/* Watchers of one number. */
-struct signal_list {
-	TAILQ_HEAD(, signal_node) nodes;
-	struct signal_node *next; /* to be told; NULL: the round is over */
-	uint64_t round;
-	uint64_t times; /* of this round */
-	uint64_t more;	/* for the next round */
-};
 
 /* Part of a watcher. */
 struct signal_watch {
 	int signum;
-	bool fed;		   /* of fed signals only */
-	struct signal_node of_all; /* unless fed */
-	struct signal_node of_set;
+	bool fed;		/* of fed signals only */
+	struct listener of_all; /* unless fed */
+	struct listener of_set;
 	/* May add and remove any watch, also its own. */
 	void (*on_signal)(struct signal_watch *, uint64_t times);
 };
@@ -54,12 +35,12 @@ struct signals {
 	struct ev_timer timer; /* a round is not over */
 	int fd;
 	sigset_t mask; /* those had */
-	struct signal_list lists[SIGNALS_MAX + 1];
+	struct listeners lists[SIGNALS_MAX + 1];
 };
 
 /* One session's, for those that are fed. */
 struct signals_set {
-	struct signal_list lists[SIGNALS_MAX + 1];
+	struct listeners lists[SIGNALS_MAX + 1];
 };
 
 /* Returns 0 or a negative errno. */

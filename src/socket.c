@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,6 +206,73 @@ socket_listen(struct socket_listener *listener, const char *path, mode_t mode)
 	}
 	socket_close(listener);
 	return -1;
+}
+
+static int
+socket_adopt_fd(struct socket_listener *listener)
+{
+	int flags = fcntl(listener->fd, F_GETFL);
+
+	listener->address_len = sizeof(listener->address);
+	if (flags < 0 || fcntl(listener->fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+	    getsockname(listener->fd, (struct sockaddr *)&listener->address,
+		&listener->address_len) < 0)
+		return -errno;
+	/* From here on SO_PEERCRED shows clients us, not who bound it. */
+	return listen(listener->fd, SOCKET_BACKLOG) < 0 ? -errno : 0;
+}
+
+int
+socket_adopt(struct socket_listener *listener, int fd)
+{
+	size_t start = offsetof(struct sockaddr_un, sun_path), len;
+	char *path;
+	int err;
+
+	*listener = (struct socket_listener){ .fd = fd,
+		.lock = -1,
+		.adopted = true };
+	err = socket_adopt_fd(listener);
+	if (err < 0) {
+		log_error("the socket that was passed: %s", strerror(-err));
+		socket_close(listener);
+		return -1;
+	}
+	/* A name that is not in the file system begins with a NUL. */
+	len = listener->address_len > start ? listener->address_len - start : 0;
+	path = memory_copy(listener->address.sun_path, len);
+	if (len > 0 && path[0] == '\0')
+		path[0] = '@';
+	listener->path = path;
+	return 0;
+}
+
+static bool
+socket_has_peer_address(const struct socket_listener *listener, int fd)
+{
+	struct sockaddr_un address;
+	socklen_t len = sizeof(address);
+
+	return getpeername(fd, (struct sockaddr *)&address, &len) == 0 &&
+	    len == listener->address_len &&
+	    memcmp(&address, &listener->address, len) == 0;
+}
+
+/*
+ * A connection's peer credentials are those of whoever listened when it was
+ * made: ours, but not for who connected before we were there.  Then an address
+ * tells; another's may be the same, in another mount namespace.
+ */
+bool
+socket_is_client_end(const struct socket_listener *listener, int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return false;
+	return cred.pid == getpid() ||
+	    (listener->adopted && socket_has_peer_address(listener, fd));
 }
 
 void

@@ -3,7 +3,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/un.h>
 
 /*
  * The daemon's socket in the file system, and the lock beside it ("PATH.lock")
@@ -12,9 +14,12 @@
 struct socket_listener {
 	int fd;
 	int lock;
-	char *path; /* owned */
-	dev_t dev;  /* of what we bound: only that is ever unlinked */
+	bool adopted; /* its path is none of our business */
+	char *path;   /* owned */
+	dev_t dev;    /* of what we bound: only that is ever unlinked */
 	ino_t ino;
+	struct sockaddr_un address; /* as the kernel has it */
+	socklen_t address_len;
 };
 
 /*
@@ -25,13 +30,23 @@ struct socket_listener {
 int socket_listen(struct socket_listener *, const char *path, mode_t);
 
 /*
+ * Takes a socket that somebody else has bound and listens on, and will listen
+ * on when we are gone.  Returns 0, or -1 after logging why.
+ */
+int socket_adopt(struct socket_listener *, int fd);
+
+/*
  * Nobody can connect any more, and another daemon can take the path; who had
- * connected before can still be accepted.
+ * connected before can still be accepted.  One that was adopted is left as it
+ * is: who connects then waits for the next daemon.
  */
 void socket_retire(struct socket_listener *);
 
 /* Retires it where that was not done, and closes it. */
 void socket_close(struct socket_listener *);
+
+/* Whether it is the other end of a connection to the listener. */
+bool socket_is_client_end(const struct socket_listener *, int fd);
 
 /*
  * Returns a connected descriptor, which blocks, or a negative errno; -EAGAIN

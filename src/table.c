@@ -2,12 +2,43 @@
 
 #include "table.h"
 
-#include <stddef.h>
 #include <stdlib.h>
 
 #include "memory.h"
 
-#define TABLE_SIZE_MIN 8
+#define TABLE_BITS_MIN 3
+/* Old slots that an insertion moves: all are, long before it grows again. */
+#define TABLE_MOVES 8
+/* In old slots, for a hash: a node was here, and others may be behind it. */
+#define GONE	2
+#define NOWHERE SIZE_MAX
+
+/*
+ * Hashes may be small numbers: this spreads them over the high bits.  Never 0,
+ * which is an empty slot, nor GONE.
+ */
+static inline uint32_t
+table_spread(uint32_t hash)
+{
+	return hash * 0x9e3779b1U | 1;
+}
+
+static void
+slots_init(struct table_slots *slots, unsigned int bits)
+{
+	slots->size = (size_t)1 << bits;
+	slots->shift = 32 - bits;
+	slots->hashes = memory_zalloc(slots->size * sizeof(*slots->hashes));
+	slots->nodes = memory_zalloc(slots->size * sizeof(struct table_node *));
+}
+
+static void
+slots_fini(struct table_slots *slots)
+{
+	free(slots->hashes);
+	free(slots->nodes);
+	*slots = (struct table_slots){ 0 };
+}
 
 void
 table_init(struct table *t)
@@ -18,75 +49,58 @@ table_init(struct table *t)
 void
 table_fini(struct table *t)
 {
-	free(t->buckets);
+	slots_fini(&t->now);
+	slots_fini(&t->old);
 	table_init(t);
 }
 
+/* --- searching ----------------------------------------------------------- */
+
 /*
- * Buckets from n on are not there yet: what belongs into one of them is in
- * the bucket that it will be split from, half the table below.
+ * Both searches go from a node's place to the next empty slot, around the end.
+ * In old slots those that were moved count as taken by others: what was pushed
+ * behind them is still to be found.
  */
-static struct table_node **
-table_bucket(const struct table *t, uint32_t hash)
+static inline size_t
+slots_first(const struct table_slots *slots, size_t moved, uint32_t hash)
 {
-	uint32_t i = hash & (t->size - 1);
+	size_t i = (uint64_t)hash >> slots->shift;
 
-	return &t->buckets[i < t->n ? i : i - t->size / 2];
+	return i < moved ? moved : i;
 }
 
-/* Adds the bucket n and moves into it what belongs there. */
-static void
-table_split(struct table *t)
+static inline size_t
+slots_next(const struct table_slots *slots, size_t moved, size_t i)
 {
-	struct table_node **from, *node;
-
-	if (t->n == t->size) {
-		t->size *= 2;
-		t->buckets = memory_realloc(t->buckets,
-		    t->size * sizeof(*t->buckets));
-	}
-	t->buckets[t->n] = NULL;
-	from = &t->buckets[t->n - t->size / 2];
-	t->n++;
-	while ((node = *from) != NULL) {
-		if ((node->hash & (t->size - 1)) != t->n - 1) {
-			from = &node->next;
-			continue;
-		}
-		*from = node->next;
-		node->next = t->buckets[t->n - 1];
-		t->buckets[t->n - 1] = node;
-	}
+	return i + 1 < slots->size ? i + 1 : moved;
 }
 
-void
-table_insert(struct table *t, struct table_node *node, uint32_t hash)
+static struct table_node *
+slots_find(const struct table_slots *slots, size_t moved, uint32_t hash,
+    table_match *match, const void *key)
 {
-	struct table_node **bucket;
+	size_t i = slots_first(slots, moved, hash);
 
-	if (t->buckets == NULL) {
-		t->buckets = memory_zalloc(TABLE_SIZE_MIN *
-		    sizeof(*t->buckets));
-		t->n = t->size = TABLE_SIZE_MIN;
-	} else if (t->count >= t->n && t->n < UINT32_MAX / 2) {
-		table_split(t);
+	for (size_t n = moved; n < slots->size && slots->hashes[i] != 0; n++) {
+		if (slots->hashes[i] == hash && match(slots->nodes[i], key))
+			return slots->nodes[i];
+		i = slots_next(slots, moved, i);
 	}
-	node->hash = hash;
-	bucket = table_bucket(t, hash);
-	node->next = *bucket;
-	*bucket = node;
-	t->count++;
+	return NULL;
 }
 
-void
-table_remove(struct table *t, struct table_node *node)
+static size_t
+slots_find_node(const struct table_slots *slots, size_t moved,
+    const struct table_node *node)
 {
-	struct table_node **at = table_bucket(t, node->hash);
+	size_t i = slots_first(slots, moved, node->hash);
 
-	while (*at != node)
-		at = &(*at)->next;
-	*at = node->next;
-	t->count--;
+	for (size_t n = moved; n < slots->size && slots->hashes[i] != 0; n++) {
+		if (slots->nodes[i] == node)
+			return i;
+		i = slots_next(slots, moved, i);
+	}
+	return NOWHERE;
 }
 
 struct table_node *
@@ -95,10 +109,93 @@ table_find(const struct table *t, uint32_t hash, table_match *match,
 {
 	struct table_node *node;
 
-	if (t->buckets == NULL)
-		return NULL;
-	for (node = *table_bucket(t, hash); node != NULL; node = node->next)
-		if (node->hash == hash && match(node, key))
-			return node;
-	return NULL;
+	hash = table_spread(hash);
+	node = slots_find(&t->now, 0, hash, match, key);
+	return node != NULL ? node :
+			      slots_find(&t->old, t->moved, hash, match, key);
+}
+
+/* --- changing ------------------------------------------------------------ */
+
+static void
+slots_put(struct table_slots *slots, struct table_node *node)
+{
+	size_t i = slots_first(slots, 0, node->hash);
+
+	while (slots->hashes[i] != 0)
+		i = slots_next(slots, 0, i);
+	slots->hashes[i] = node->hash;
+	slots->nodes[i] = node;
+}
+
+/* The old slots go when the last of them was moved. */
+static void
+table_move_some(struct table *t)
+{
+	for (int n = 0; n < TABLE_MOVES && t->old.size > 0; n++) {
+		struct table_node *node = t->old.nodes[t->moved];
+
+		if (node != NULL)
+			slots_put(&t->now, node);
+		if (++t->moved < t->old.size)
+			continue;
+		slots_fini(&t->old);
+		t->moved = 0;
+	}
+}
+
+static void
+table_grow(struct table *t)
+{
+	unsigned int bits = t->now.size == 0 ? TABLE_BITS_MIN :
+					       33 - t->now.shift;
+
+	t->old = t->now;
+	slots_init(&t->now, bits);
+}
+
+void
+table_insert(struct table *t, struct table_node *node, uint32_t hash)
+{
+	if (t->old.size == 0 && t->count + 1 > t->now.size / 4 * 3)
+		table_grow(t);
+	table_move_some(t);
+	node->hash = table_spread(hash);
+	slots_put(&t->now, node);
+	t->count++;
+}
+
+/* What was pushed behind the slot moves up, unless that is its place. */
+static void
+slots_close_gap(struct table_slots *slots, size_t gap)
+{
+	size_t mask = slots->size - 1;
+
+	for (size_t i = (gap + 1) & mask; slots->hashes[i] != 0;
+	     i = (i + 1) & mask) {
+		size_t place = slots->hashes[i] >> slots->shift;
+
+		if (((i - place) & mask) < ((i - gap) & mask))
+			continue;
+		slots->hashes[gap] = slots->hashes[i];
+		slots->nodes[gap] = slots->nodes[i];
+		gap = i;
+	}
+	slots->hashes[gap] = 0;
+	slots->nodes[gap] = NULL;
+}
+
+void
+table_remove(struct table *t, struct table_node *node)
+{
+	size_t i = slots_find_node(&t->now, 0, node);
+
+	t->count--;
+	if (i != NOWHERE) {
+		slots_close_gap(&t->now, i);
+		return;
+	}
+	i = slots_find_node(&t->old, t->moved, node);
+	t->old.hashes[i] = GONE;
+	t->old.nodes[i] = NULL;
 }

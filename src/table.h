@@ -2,23 +2,35 @@
 #define EVD_TABLE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*
- * A hash table of nodes that live inside the things they find.  It grows by
- * linear hashing: each insertion splits at most one bucket, so that none ever
- * pays for all (a million names moved at once would take 50 ms).
+ * A hash table of nodes that live inside the things they find.
+ *
+ * Open addressing with linear probing; the hashes have an array of their own,
+ * so that a search touches one or two cache lines and no node but the one that
+ * it finds (with chains through the nodes, half of registering a million
+ * watchers was waiting for memory).  When it grows the old slots are moved a
+ * few with each insertion, so that none ever pays for all: a million names
+ * moved at once would take 50 ms.
  */
 struct table_node {
-	struct table_node *next;
 	uint32_t hash;
 };
 
+struct table_slots {
+	uint32_t *hashes; /* 0: empty */
+	struct table_node **nodes;
+	size_t size; /* a power of two, or 0 */
+	unsigned int shift;
+};
+
 struct table {
-	struct table_node **buckets; /* the first n are in use */
-	uint32_t n;
-	uint32_t size;	/* of buckets, a power of two; n is over half of it */
-	uint32_t count; /* nodes */
+	struct table_slots now;
+	struct table_slots old; /* what is still to be moved out of it */
+	size_t moved;		/* so many of its slots were */
+	size_t count;		/* nodes */
 };
 
 /* True if the node is the one that is looked for. */
@@ -33,6 +45,6 @@ void table_insert(struct table *, struct table_node *, uint32_t hash);
 void table_remove(struct table *, struct table_node *);
 /* Borrowed; NULL if there is none. */
 struct table_node *table_find(const struct table *, uint32_t hash,
-    table_match *, const void *key);
+    table_match *match, const void *key);
 
 #endif

@@ -2,7 +2,9 @@
 
 #include "wallclock.h"
 
+#include <errno.h>
 #include <math.h>
+#include <string.h>
 #include <time.h>
 
 #include "log.h"
@@ -21,7 +23,8 @@ clock_read(clockid_t id)
 {
 	struct timespec ts;
 
-	clock_gettime(id, &ts);
+	if (clock_gettime(id, &ts) < 0)
+		fatal("clock_gettime: %s", strerror(errno));
 	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
 }
 

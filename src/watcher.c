@@ -30,6 +30,8 @@ watcher_deactivate(struct watcher *w)
 		return;
 	if (w->class->stop != NULL)
 		w->class->stop(w);
+	if (watcher_is_waiting(w))
+		w->host->dequeue(w);
 	w->active = false;
 	w->host->n_active--;
 }
@@ -112,11 +114,23 @@ watcher_catch_up(struct watcher *w)
 		w->class->catch_up(w);
 }
 
+/* Active: it waits, unless it has an event pending or is held. */
+static void
+watcher_set_going(struct watcher *w)
+{
+	w->host->set_going = ev_iteration(w->host->loop);
+	if (w->class->waits != QUEUE_NONE && w->queue == QUEUE_NONE)
+		w->host->wait(w);
+}
+
 static void
 watcher_rearm(struct watcher *w)
 {
-	if (w->active && w->class->rearm != NULL)
+	if (!w->active)
+		return;
+	if (w->class->rearm != NULL)
 		w->class->rearm(w);
+	watcher_set_going(w);
 }
 
 static void
@@ -245,11 +259,13 @@ watcher_start(struct watcher *w, struct cleared *cleared, struct error *error)
 	w->spent = false;
 	w->active = true;
 	w->host->n_active++;
-	if (w->class->start == NULL || w->class->start(w, error) == 0)
-		return 0;
-	w->active = false;
-	w->host->n_active--;
-	return -1;
+	if (w->class->start != NULL && w->class->start(w, error) < 0) {
+		w->active = false;
+		w->host->n_active--;
+		return -1;
+	}
+	watcher_set_going(w);
+	return 0;
 }
 
 void
@@ -278,6 +294,6 @@ watcher_written(struct watcher *w)
 void
 watcher_unheld(struct watcher *w)
 {
-	if (w->class->level)
+	if (w->class->level || w->class->waits != QUEUE_NONE)
 		watcher_rearm(w);
 }

@@ -11,11 +11,13 @@
 #include "children.h"
 #include "dirwatch.h"
 #include "fdpoll.h"
+#include "listeners.h"
 #include "message.h"
 #include "param.h"
 #include "peer.h"
 #include "pidpoll.h"
 #include "signals.h"
+#include "socket.h"
 #include "table.h"
 #include "wallclock.h"
 #include "zone.h"
@@ -33,8 +35,22 @@
  * Held (`hold`, and all types that are level-triggered): from when the event
  * was written until the client acknowledges it.  What fires meanwhile makes a
  * pending event that is not ready.
+ *
+ * A type that is about the session and not about the world waits in one of
+ * the session's queues while it is active, not pending and not held; there
+ * the session finds it, and fires it.
  */
 struct watcher;
+
+enum watcher_queue {
+	QUEUE_NONE,
+	QUEUE_READY_0, /* one of the session's two sets of ready ones */
+	QUEUE_READY_1,
+	QUEUE_IDLE,    /* waits until nothing is ready, */
+	QUEUE_CHECK,   /* until a batch begins, */
+	QUEUE_PREPARE, /* or until it ends */
+	QUEUE_HELD,
+};
 
 /* What a type needs of the session that its watchers belong to. */
 struct watcher_host {
@@ -47,13 +63,22 @@ struct watcher_host {
 	struct signals *signals;
 	struct signals_set *fed;   /* NULL: no watcher has needed it yet */
 	struct dirwatch *dirwatch; /* for files by path */
+	const struct socket_listener *listener; /* the daemon's */
 	struct account *account;
 	const struct peer *peer;
 	/* An event is pending that was not: put the watcher in its place. */
 	void (*queue)(struct watcher *);
-	/* Take it out of where it is, ready or held. */
+	/* It waits for what its class says from now on; it is in no queue. */
+	void (*wait)(struct watcher *);
+	/* Take it out of where it is: ready, waiting or held. */
 	void (*dequeue)(struct watcher *);
-	size_t n_active; /* watchers */
+	struct listeners resets; /* of the session as a loop */
+	size_t n_active;	 /* watchers */
+	/*
+	 * The iteration of the loop in which one was set going last: what it
+	 * is for may be there already, and nobody has looked.
+	 */
+	uint64_t set_going;
 };
 
 struct watcher_class {
@@ -74,6 +99,7 @@ struct watcher_class {
 	 */
 	uint32_t harmless;
 	bool level; /* "it is so now": always held, and not polled then */
+	enum watcher_queue waits; /* in the session; QUEUE_NONE: it does not */
 
 	/*
 	 * Takes the members given.  fresh: the watcher is being registered
@@ -105,8 +131,11 @@ struct watcher_class {
 	int (*reset)(struct watcher *, struct error *);
 	/* The `send` verb; NULL: there is none. */
 	void (*send)(struct watcher *);
-	/* The `stat` verb, with members of its reply; NULL: there is none. */
-	void (*stat)(struct watcher *, struct buffer *);
+	/*
+	 * The `stat` verb: 0, with members of its reply, or -1 with the error.
+	 * NULL: there is none.
+	 */
+	int (*stat)(struct watcher *, struct buffer *, struct error *);
 	/*
 	 * Active: fires if that is due by the clock, and if it is pending adds
 	 * what the clock counts to overrun.
@@ -141,13 +170,6 @@ struct watcher_class {
 
 #define WATCHER_ARGS_MAX 256
 
-enum watcher_queue {
-	QUEUE_NONE,
-	QUEUE_READY_0, /* one of the session's two sets of ready ones */
-	QUEUE_READY_1,
-	QUEUE_HELD,
-};
-
 struct watcher {
 	struct table_node node; /* by name */
 	const struct watcher_class *class;
@@ -157,8 +179,9 @@ struct watcher {
 	char *data;	  /* JSON text, or NULL; owned */
 	double time;	  /* pending: of the first firing, since the Epoch */
 	uint64_t overrun; /* pending: firings that were merged into it */
-	uint64_t seq;	  /* held: of the event that was written */
-	int revents;	  /* pending */
+	/* Held: seq of the event.  Waiting: since the batch of this number. */
+	uint64_t seq;
+	int revents; /* pending */
 	uint16_t name_len;
 	int8_t priority;
 	uint8_t queue; /* enum watcher_queue */
@@ -199,6 +222,12 @@ static inline bool
 watcher_is_held(const struct watcher *w)
 {
 	return w->queue == QUEUE_HELD;
+}
+
+static inline bool
+watcher_is_waiting(const struct watcher *w)
+{
+	return w->queue != QUEUE_NONE && w->queue == w->class->waits;
 }
 
 /*

@@ -10,6 +10,7 @@
 #include "log.h"
 #include "session.h"
 #include "unit.h"
+#include "verify.h"
 #include "watchers/classes.h"
 
 /*
@@ -35,6 +36,8 @@ static struct bench {
 	struct children children;
 	struct signals signals;
 	struct stats stats;
+	struct refusals refusals;
+	struct socket_listener listener;
 	struct session *session;
 	struct buffer out;
 	char *said; /* the line that is executed, for its slices */
@@ -89,6 +92,7 @@ bench_new_session(uid_t uid)
 		.signals = &bench.signals,
 		.stats = &bench.stats,
 		.dirwatch = &bench.dirwatch,
+		.listener = &bench.listener,
 		.peer = &peer,
 		.on_work = bench_on_work,
 	};
@@ -129,6 +133,7 @@ bench_setup(void)
 		.limits = &bench.limits,
 		.registry = &bench.registry,
 		.stats = &bench.stats,
+		.refusals = &bench.refusals,
 		.unsent = bench_unsent,
 		.gather = bench_gather,
 		.has_gathered = bench_has_gathered,
@@ -138,11 +143,20 @@ bench_setup(void)
 	fdqueue_init(&bench.fds, &bench.session->account);
 }
 
+static inline void
+bench_verify(struct session *s)
+{
+	verify_begin(s);
+	ck_assert(verify_some(s, SIZE_MAX));
+}
+
 /* All that was taken is given back. */
 static inline void
 bench_teardown(void)
 {
 	ev_verify(bench.loop);
+	if (!bench.session->ended)
+		bench_verify(bench.session);
 	fdqueue_fini(&bench.fds);
 	bench_free_session(bench.session);
 	ck_assert_uint_eq(bench.limits.accounts.count, 0);

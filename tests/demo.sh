@@ -13,6 +13,7 @@ command -v socat >/dev/null || {
 }
 
 evd=${EVD:-$(dirname "$0")/../build/evd}
+python=$(dirname "$0")/../clients/python
 dir=$(mktemp -d "${TMPDIR:-/tmp}/evd-demo.XXXXXX") || exit 1
 socket=$dir/socket
 address=UNIX-CONNECT:$socket
@@ -187,6 +188,17 @@ say 'So the first one has got:'
 sed 1,4d "$dir/bell.out"
 expect bell '"event":"async","watcher":"bell"' '"event":"bye"'
 
+say 'A check opens each batch, a prepare closes it; an idle comes alone.'
+show_session batch <<-'END'
+	{"cmd":"watch","type":"check","watcher":"first"}
+	{"cmd":"watch","type":"prepare","watcher":"last"}
+	{"cmd":"watch","type":"timer","watcher":"now","at":0}
+	{"cmd":"watch","type":"idle","watcher":"nothing","end":true}
+END
+expect batch '"watcher":"first","revents":32768,"seq":1' \
+	'"watcher":"now".*"seq":2' '"watcher":"last","revents":16384,"seq":3' \
+	'"event":"idle","watcher":"nothing"' '"event":"bye"'
+
 say 'An io: something to read in a FIFO. Nobody has it open yet but evd.'
 mkfifo "$dir/fifo"
 start_session fifo >"$dir/fifo.out" <<-END &
@@ -202,6 +214,28 @@ echo hello >"$dir/fifo"
 wait $fifo || fail "socat gave $?"
 sed 1,2d "$dir/fifo.out"
 expect fifo '"event":"io","watcher":"fifo","revents":1' '"event":"bye"'
+
+# Python, if there is one
+
+if python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
+	say 'A program in Python, with asyncio.'
+	cat >"$dir/tea.py" <<-'END'
+		import asyncio, pyev.evd
+
+		async def main():
+		    async with pyev.evd.connect() as session:
+		        async with session.watch("timer", after=0.1) as tea:
+		            async for event in tea:
+		                print("the tea is ready:", event)
+
+		asyncio.run(main())
+	END
+	cat "$dir/tea.py"
+	EVD_SOCKET=$socket PYTHONPATH=$python python3 "$dir/tea.py" \
+		>"$dir/python.out" || fail 'the program in Python failed'
+	cat "$dir/python.out"
+	expect python 'the tea is ready'
+fi
 
 # The end
 

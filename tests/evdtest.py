@@ -25,6 +25,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import termios
 import time
@@ -144,8 +145,10 @@ def environment(extra=None):
         "EVD_SOCKET",
         "EVD_AUTOSTART",
         "NOTIFY_SOCKET",
+        "LISTEN_FDNAMES",
         "LISTEN_FDS",
         "LISTEN_PID",
+        "WATCHDOG_PID",
         "WATCHDOG_USEC",
         "JOURNAL_STREAM",
     ):
@@ -173,10 +176,32 @@ def run(*args, env=None, **options):
     return process
 
 
+# Becomes the program of its arguments, with a descriptor as systemd passes it.
+_PASS = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+def passed(fd, command):
+    """The command with a descriptor passed to it; Popen needs pass_fds=[fd]."""
+    return [sys.executable, "-c", _PASS, str(fd), *command]
+
+
 def temporary_directory():
     """A new private directory whose path leaves room for a socket's name in it."""
     base = tempfile.gettempdir()
     return tempfile.mkdtemp(prefix="evd-", dir=base if len(base) < 60 else "/tmp")
+
+
+class DidNotStart(AssertionError):
+    """The daemon has ended before it listened; says with which exit status."""
+
+    def __init__(self, evd):
+        super().__init__("the daemon did not start: %s" % evd.stderr)
+        self.status = evd.process.poll()
 
 
 class Client:
@@ -263,6 +288,10 @@ class Client:
         number = array.array("i", [0])
         fcntl.ioctl(self.sock, termios.FIONREAD, number)
         return number[0]
+
+    def has_more(self):
+        """Whether something has come that was not given out yet."""
+        return bool(self.events or self._buffer) or self.unread() > 0
 
     def line(self):
         """The next line as bytes, without its LF; Closed at the end."""
@@ -390,6 +419,18 @@ class Client:
         return events
 
 
+def connected(path):
+    """A client of what is being started, as soon as that listens."""
+
+    def attempt():
+        try:
+            return Client(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+
+    return wait_until(attempt, "somebody listens at " + path)
+
+
 def barrier(other):
     """Return when evd has read what any client wrote before (256 commands at most).
 
@@ -443,14 +484,21 @@ class Daemon:
     nofile: its RLIMIT_NOFILE, as (soft, hard).
     uid: who runs it; only root can say.
     path: the socket; by default one in a new directory that is removed at the end.
+    listener: a listening socket that it is passed, in place of one of its own.
 
     Leaving the context ends it by SIGTERM (if it still runs) and asserts that it
     exited with status 0 and reported no error of a sanitizer or of valgrind.
     """
 
-    def __init__(self, args=(), env=None, path=None, nofile=None, uid=None):
+    def __init__(
+        self, args=(), env=None, path=None, nofile=None, uid=None, listener=None
+    ):
         self.directory = temporary_directory()
         self.path = path or os.path.join(self.directory, "socket")
+        command = [*WRAPPER, EVD, "--socket", self.path, *args]
+        if listener:
+            self.path = listener.getsockname()
+            command = passed(listener.fileno(), [*WRAPPER, EVD, *args])
         self.log = os.path.join(self.directory, "stderr")
         self._stderr = None
         self.process = None
@@ -466,10 +514,11 @@ class Daemon:
         try:
             with open(self.log, "wb") as log:
                 self.process = subprocess.Popen(
-                    [*WRAPPER, EVD, "--socket", self.path, *args],
+                    command,
                     env=environment(env),
                     stdin=subprocess.DEVNULL,
                     stderr=log,
+                    pass_fds=[listener.fileno()] if listener else [],
                     preexec_fn=prepare if nofile or uid else None,
                 )
             self.pid = self.process.pid
@@ -488,7 +537,7 @@ class Daemon:
             if "listening on" in self.stderr:
                 return True
             if ended:
-                raise AssertionError("the daemon did not start: %s" % self.stderr)
+                raise DidNotStart(self)
             if not quiet:
                 return False
             try:
@@ -537,6 +586,11 @@ class Daemon:
             self.process.send_signal(sig)
         return self.wait()
 
+    def kill_if_it_runs(self):
+        """Kill it unless it has ended, whatever it was doing."""
+        self.stop(signal.SIGKILL)
+        self._clean()
+
     def kill(self):
         """Kill it, as the last thing: a socket that it was given stays behind."""
         assert self.stop(signal.SIGKILL) == -signal.SIGKILL
@@ -556,6 +610,11 @@ class Daemon:
     def fds(self):
         """How many descriptors it has open."""
         return len(os.listdir("/proc/%d/fd" % self.pid))
+
+    def children(self):
+        """The pids of its children, zombies too."""
+        with open("/proc/%d/task/%d/children" % (self.pid, self.pid)) as children:
+            return [int(pid) for pid in children.read().split()]
 
     def cpu(self):
         """Its CPU time so far, in clock ticks."""

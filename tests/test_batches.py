@@ -140,10 +140,11 @@ def test_seq_counts_by_one_in_each_session():
 
 
 def long_batch(evd, c, other):
-    """Feed 150 asyncs of one batch that does not fit; only some can be written."""
-    c.calls([watch(n, data=BIG) for n in range(150)])
+    """Fire 150 of one batch that does not fit; only some can be written."""
+    signal = {"type": "signal", "signum": "USR1", "fed": True, "data": BIG}
+    c.calls([command("watch", watcher=n, **signal) for n in range(150)])
     c.calls([watch("high", priority=2), watch("low", priority=-2)])
-    c.sock.sendall(b"".join(encode(fed(n)) for n in range(150)))
+    c.send(command("feed_signal", signum="USR1", reply=False))
     barrier(other)
     assert 150 * 4000 - c.unread() > 64 << 10
 
@@ -174,7 +175,7 @@ def test_what_is_taken_back_leaves_the_batch():
         long_batch(evd, c, other)
         c.send(command("clear", watcher=148), command("unwatch", watcher=147))
         barrier(other)
-        cleared = {"revents": 1, "overrun": 0}
+        cleared = {"revents": 1024, "overrun": 0}
         assert c.replies(2) == [{"result": {"cleared": cleared}}] * 2
         events = c.poll()
         assert names(events) == [*range(147), 149]

@@ -16,7 +16,7 @@ if [ -z "$program" ]; then
 fi
 
 status=0
-for file in $(find src tests -name '*.[ch]' | sort); do
+for file in $(find clients src tests -name '*.[ch]' | sort); do
 	$program "$file" | diff -u "$file" - || status=1
 done
 exit $status

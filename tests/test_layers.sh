@@ -1,30 +1,38 @@
 #!/bin/sh
-# What includes what in src/: this list, from the bottom to the top. A file
-# includes only headers that stand before its own name, its own header first.
-# A name with a colon and libraries opens the layers that may include those.
+# What includes what in src/ and clients/evctl/: this list, from the bottom to
+# the top. A file includes only headers that stand before its own name, its own
+# header first. A name with a colon and libraries opens the layers that may
+# include those.
 cd "$EVD_SRCDIR" || exit 1
 
 layers='
-log memory buffer put hash table paths process closer feature signame civil zone calendar
-base64 filestate
+log memory buffer put hash table listeners paths process closer feature signame civil zone calendar
+base64 filestate throttle
 :jansson.h
-socket peer message param event stats account fdqueue schedule
+socket peer message refusal param event stats account fdqueue schedule
 :ev.h
-fdpoll wallclock pidpoll children signals marks dirwatch
+fdpoll wallclock pidpoll children signals marks dirwatch service
 watcher
 recur
-watchers/async watchers/child watchers/io watchers/periodic
-watchers/scheduler watchers/signal watchers/stat
-watchers/timer
+watchers/async watchers/check watchers/child watchers/fork watchers/idle
+watchers/io watchers/periodic watchers/prepare watchers/scheduler
+watchers/signal watchers/stat watchers/timer
 watchers/classes
-session
+session verify
 connection
 command
-cmd-calendar cmd-process cmd-session cmd-stats cmd-watcher
+cmd-calendar cmd-loop cmd-process cmd-session cmd-stats cmd-watcher
 client
 ensure
 server
 main
+evctl/evctl
+evctl/text evctl/value
+evctl/wire evctl/grid
+evctl/show evctl/spec
+evctl/cmd-calendar evctl/cmd-ls evctl/cmd-run evctl/cmd-send evctl/cmd-spawn
+evctl/cmd-stats evctl/cmd-version evctl/cmd-wait evctl/cmd-watch
+evctl/main
 '
 
 # The two that the server pairs.
@@ -35,7 +43,7 @@ anything='memory'
 
 export layers apart anything
 # shellcheck disable=SC2016 # it is awk's
-find src -name '*.[ch]' | sort | xargs awk '
+find clients/evctl src -name '*.[ch]' | sort | xargs awk '
 function fault(where, text)
 {
 	print where ": " text
@@ -47,6 +55,20 @@ function fault_here(text)
 	fault(FILENAME ":" FNR, text)
 }
 
+# A file as the list names it.
+function name_of(path)
+{
+	sub(/^(src|clients)\//, "", path)
+	return path
+}
+
+# What a file includes: evctl has headers of its own beside it.
+function resolve(what)
+{
+	return name ~ /^evctl\// && ("evctl/" what) in header ? \
+		"evctl/" what : what
+}
+
 # A file at its end: did it begin as it must?
 function check_begin()
 {
@@ -54,8 +76,10 @@ function check_begin()
 		return
 	if (first != "config.h")
 		fault(file, "the first include is not config.h")
-	if ((name in header) && second != name ".h")
-		fault(file, "the second include is not " name ".h")
+	own = name ".h"
+	sub(/^evctl\//, "", own)
+	if ((name in header) && second != own)
+		fault(file, "the second include is not " own)
 }
 
 BEGIN {
@@ -68,8 +92,7 @@ BEGIN {
 	}
 	split(ENVIRON["apart"], pair)
 	for (i = 1; i < ARGC; i++) {
-		name = ARGV[i]
-		sub(/^src\//, "", name)
+		name = name_of(ARGV[i])
 		if (sub(/\.h$/, "", name))
 			header[name]
 		sub(/\.c$/, "", name)
@@ -87,8 +110,7 @@ FNR == 1 {
 		check_begin()
 	file = FILENAME
 	first = second = ""
-	name = file
-	sub(/^src\//, "", name)
+	name = name_of(file)
 	sub(/\.[ch]$/, "", name)
 }
 
@@ -112,7 +134,7 @@ FNR == 1 {
 			fault_here("a header that includes config.h")
 		next
 	}
-	if (!sub(/\.h$/, "", what) || !(what in header)) {
+	if (!sub(/\.h$/, "", what) || !((what = resolve(what)) in header)) {
 		fault_here("\"" what "\" is no header of ours")
 		next
 	}

@@ -1,11 +1,12 @@
 """What a uid and a session may hold, and that what is freed can be used again."""
 
+import base64
 import contextlib
 import os
 
 import pytest
 
-from evdtest import Daemon, command, wait_until
+from evdtest import Daemon, EvdError, command, wait_until
 
 FAR = 1000
 
@@ -344,6 +345,18 @@ def test_users_do_not_share_bytes():
 
 
 @root
+def test_users_do_not_share_descriptors():
+    with open_daemon("--max-descriptors", "5") as evd, open("/dev/null") as file:
+        with client_of(evd, 65533) as a, client_of(evd, 65532) as b:
+            for client in (a, b):
+                for n in range(5):
+                    client.watch_fd(n, file.fileno())
+            for client in (a, b):
+                with pytest.raises(EvdError, match="--max-session-descriptors"):
+                    client.watch_fd(5, file.fileno())
+
+
+@root
 def test_users_have_names_of_their_own():
     with open_daemon() as evd, client_of(evd, 65533) as a, client_of(evd, 65532) as b:
         for client in (a, b):
@@ -363,3 +376,121 @@ def test_users_do_not_reach_each_other():
         a.call("hello", session="name")
         assert b.fails("send", session="name", watcher="w").code == "no-such-session"
         assert a.poll() == []
+
+
+# Each limit, from every side from which it can be reached
+
+
+def side_watch(c, n):
+    c.watch("async", n)
+
+
+def side_spawn(c, n):
+    c.call("spawn", argv=["sleep", "1000"], watcher=n)
+
+
+def side_name(c, n):
+    c.watch("async", "n" * 250 + str(n))
+
+
+def side_data(c, n):
+    c.watch("async", n, data="x" * 1000)
+
+
+def side_set(c, n):
+    if n == 0:
+        for name in range(10):
+            c.watch("async", name)
+    c.call("set", watcher=n, data="x" * 1000)
+
+
+def side_path(c, n):
+    c.watch("stat", n, path="/" + "x" * 200)
+
+
+def side_path_base64(c, n):
+    path = base64.b64encode(b"/" + b"x" * 200).decode()
+    c.watch("stat", n, path_base64=path)
+
+
+def side_session_name(c, n):
+    c.call("hello", session="s" * 255)
+    side_data(c, n)
+
+
+def side_calendar(c, n):
+    c.watch("scheduler", n, calendar="0 9 * * *" + " " * 200)
+
+
+def side_room(c, n):
+    """Room for the events of children that are to be spawned."""
+    if n == 0:
+        c.watch("child", "any", pid=0)
+    c.call("spawn", argv=["sleep", "1000"])
+
+
+def side_passed(c, n):
+    with open("/dev/null", "rb") as file:
+        c.watch_fd(n, file.fileno())
+
+
+def side_passed_pidfd(c, n):
+    pidfd = os.pidfd_open(os.getpid())
+    c.call_fds("watch", pidfd, type="child", watcher=n)
+    os.close(pidfd)
+
+
+def side_pid(c, n):
+    c.watch("child", n, pid=os.getpid())
+
+
+def side_opened(c, n):
+    c.watch("io", n, events="r", path="/dev/null")
+
+
+def side_taken(c, n):
+    with open("/dev/null", "rb") as file:
+        c.watch("io", n, events="r", pid=os.getpid(), fd=file.fileno())
+
+
+SIDES = [
+    ("watchers", 3, [side_watch, side_spawn]),
+    ("bytes", 3000, [side_name, side_data, side_set, side_path, side_path_base64]),
+    ("bytes", 900, [side_room]),
+    (
+        "descriptors",
+        3,
+        [side_passed, side_passed_pidfd, side_pid, side_opened, side_taken],
+    ),
+    ("children", 3, [side_spawn]),
+]
+
+
+@pytest.mark.parametrize("whose", ["max", "max-session"])
+@pytest.mark.parametrize(
+    "limit, value, side",
+    [(limit, value, side) for limit, value, sides in SIDES for side in sides],
+    ids=lambda part: getattr(part, "__name__", None),
+)
+def test_limit_reached_from_a_side(whose, limit, value, side):
+    option = "--%s-%s" % (whose, limit)
+    with Daemon([option, str(value)]) as evd:
+        for _ in range(2):
+            with evd.connect() as c, evd.connect() as other:
+                taken = 0
+                if whose == "max":
+                    # A session's limit is its uid's: two of them reach that.
+                    side(other, 0)
+                with pytest.raises(EvdError) as caught:
+                    while taken < 100:
+                        side(c, taken)
+                        taken += 1
+                error = caught.value
+                assert error.code == "limit-exceeded"
+                assert option in error.message and str(value) in error.message
+                assert taken > 0
+                # What was refused is not there, and what was there still is.
+                other.call("now")
+                assert c.fails("get", watcher="nobody").code == "no-such-watcher"
+            # What the sessions had is free again, for the second round.
+            wait_until(lambda: not evd.children(), "no child is left")

@@ -176,6 +176,10 @@ VERBS = {
     "ack": {},
     "now": {},
     "update": {},
+    "ref": {},
+    "unref": {},
+    "verify": {},
+    "loop": {},
     "poll": {},
     "calendar": {"calendar": "@daily"},
     "feed_signal": {"signum": "USR1"},
@@ -194,6 +198,10 @@ TYPES = {
     "signal": [{"signum": "USR1"}, {"signum": "KILL", "fed": True}],
     "child": [{"fd": "pidfd"}, {"fd": "pidfd", "reaped": True}],
     "stat": [{"path": "/dev/null"}],
+    "idle": [{}],
+    "prepare": [{}],
+    "check": [{}],
+    "fork": [{}],
     "async": [{}],
 }
 

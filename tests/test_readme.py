@@ -23,6 +23,7 @@ import time
 import pytest
 
 import evdtest
+from evctltest import EVCTL
 from test_transcripts import Pattern, Transcript
 
 README = (
@@ -132,6 +133,7 @@ class Player:
         )
         (build / "evd").write_text(script)
         (build / "evd").chmod(0o755)
+        (build / "evctl").symlink_to(EVCTL)
 
     @property
     def daemon(self):

@@ -186,3 +186,10 @@ def properties(schema):
 def test_document_names_every_member_of_the_schema():
     for name in sorted(set(properties(SCHEMA.definitions))):
         assert re.search(r'[`"]%s[`"]' % name, DOCUMENT.text), name
+
+
+def test_every_error_code_is_in_a_transcript(code):
+    said = set()
+    for path in (PROTOCOL / "transcripts").glob("*.txt"):
+        said |= set(re.findall(r'^[A-Z]?< .*"code":"([^"]+)"', path.read_text(), re.M))
+    assert said == set(code["errors"])

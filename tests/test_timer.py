@@ -161,10 +161,11 @@ def test_in_order_of_time(step):
 def test_all_that_is_due_fires_in_order_of_time():
     with Daemon() as evd, evd.connect() as c:
         start = time.monotonic() - 10
-        order = random.Random(2).sample(range(200), 200)
+        # As many as one iteration takes of a connection.
+        order = random.Random(2).sample(range(60), 60)
         c.send(*[timer(n, at=start + n / 100) for n in order], command("poll"))
-        c.replies(201)
-        assert [event["watcher"] for event in c.events] == list(range(200))
+        c.replies(61)
+        assert [event["watcher"] for event in c.events] == list(range(60))
 
 
 def test_thousands_of_timers():

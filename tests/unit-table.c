@@ -49,7 +49,7 @@ insert(struct thing *thing, uint32_t key, uint32_t hash)
 START_TEST(empty_table_finds_nothing)
 {
 	ck_assert_ptr_null(find(1, 1));
-	ck_assert_ptr_null(table.buckets);
+	ck_assert_uint_eq(table.now.size, 0);
 }
 END_TEST
 
@@ -82,14 +82,14 @@ START_TEST(equal_hashes_in_part_are_not_matched)
 {
 	struct thing thing;
 
-	/* The same bucket, and a match that would say yes. */
+	/* The same place, and a match that would say yes. */
 	insert(&thing, 1, 8);
 	ck_assert_ptr_null(find(1, 0));
 	ck_assert_ptr_null(find(1, 16));
 }
 END_TEST
 
-START_TEST(removed_from_front_middle_and_end_of_a_bucket)
+START_TEST(removed_from_front_middle_and_end_of_a_run)
 {
 	struct thing things[3];
 
@@ -107,16 +107,37 @@ END_TEST
 START_TEST(no_insertion_pays_for_all)
 {
 	static struct thing things[100000];
-	uint32_t n = 0;
+	size_t moved = 0;
 
 	for (uint32_t i = 0; i < 100000; i++) {
 		insert(&things[i], i, (uint32_t)unit_random());
-		ck_assert(table.n <= n + 1 || n == 0);
-		n = table.n;
+		ck_assert(table.moved <= moved + 8);
+		moved = table.moved;
 		ck_assert_uint_eq(table.count, i + 1);
 	}
-	/* And buckets stay short. */
-	ck_assert_uint_ge(table.n, 99999);
+	/* And there is room left, in which searches end. */
+	ck_assert_uint_ge(table.now.size / 4 * 3, table.count);
+}
+END_TEST
+
+/* In every state of every move: those that are there, and no others. */
+START_TEST(finds_and_removes_while_it_moves)
+{
+	static struct thing things[800];
+
+	for (uint32_t n = 0; n < 800; n++) {
+		for (uint32_t i = 0; i <= n; i++)
+			insert(&things[i], i, i % 7 == 0 ? UINT32_MAX : i * i);
+		for (uint32_t i = 0; i <= n; i += 2)
+			table_remove(&table, &things[i].node);
+		for (uint32_t i = 0; i <= n; i++) {
+			uint32_t hash = i % 7 == 0 ? UINT32_MAX : i * i;
+
+			ck_assert_ptr_eq(find(i, hash),
+			    i % 2 == 0 ? NULL : &things[i]);
+		}
+		table_fini(&table);
+	}
 }
 END_TEST
 
@@ -132,7 +153,7 @@ START_TEST(table_serves_again_after_its_end)
 }
 END_TEST
 
-/* Few hashes, so that many are equal, and many in one bucket. */
+/* Few hashes, so that many are equal, and many in one run. */
 START_TEST(behaves_as_a_set_does)
 {
 	static struct thing things[5000];
@@ -222,8 +243,9 @@ main(void)
 	tcase_add_test(cases, finds_what_was_inserted_and_nothing_else);
 	tcase_add_test(cases, equal_hashes_are_told_apart);
 	tcase_add_test(cases, equal_hashes_in_part_are_not_matched);
-	tcase_add_test(cases, removed_from_front_middle_and_end_of_a_bucket);
+	tcase_add_test(cases, removed_from_front_middle_and_end_of_a_run);
 	tcase_add_test(cases, no_insertion_pays_for_all);
+	tcase_add_test(cases, finds_and_removes_while_it_moves);
 	tcase_add_test(cases, table_serves_again_after_its_end);
 	tcase_add_test(cases, behaves_as_a_set_does);
 	tcase_add_test(cases, hash_is_siphash_1_3);

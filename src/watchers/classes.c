@@ -5,9 +5,13 @@
 #include "stats.h"
 
 extern const struct watcher_class async_class;
+extern const struct watcher_class check_class;
 extern const struct watcher_class child_class;
+extern const struct watcher_class fork_class;
+extern const struct watcher_class idle_class;
 extern const struct watcher_class io_class;
 extern const struct watcher_class periodic_class;
+extern const struct watcher_class prepare_class;
 extern const struct watcher_class scheduler_class;
 extern const struct watcher_class signal_class;
 extern const struct watcher_class stat_class;
@@ -21,6 +25,10 @@ const struct watcher_class *const watcher_classes[] = {
 	&signal_class,
 	&child_class,
 	&stat_class,
+	&idle_class,
+	&prepare_class,
+	&check_class,
+	&fork_class,
 	&async_class,
 	NULL,
 };

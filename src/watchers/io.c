@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "fdqueue.h"
@@ -65,24 +64,11 @@ io_close(struct io *io)
 	io->fd = -1;
 }
 
-/*
- * An end of one of evd's own connections would keep that session alive for
- * ever: its peer is evd.
- */
-static bool
-io_is_our_connection(int fd)
-{
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
-	    cred.pid == getpid();
-}
-
+/* An end of one of evd's own connections would keep its session alive. */
 static int
-io_check(int fd, struct error *error)
+io_check(const struct io *io, int fd, struct error *error)
 {
-	if (!io_is_our_connection(fd))
+	if (!socket_is_client_end(io->base.host->listener, fd))
 		return 0;
 	return error_set(error, ERROR_INVALID_ARGUMENT,
 	    "the descriptor is an end of a connection to evd itself, expected "
@@ -143,7 +129,7 @@ io_open(struct io *io, struct error *error)
 		return -1;
 	}
 	if (account_check_fd(account, io->fd, error) < 0 ||
-	    io_check(io->fd, error) < 0) {
+	    io_check(io, io->fd, error) < 0) {
 		io_close(io);
 		return -1;
 	}
@@ -319,7 +305,7 @@ io_accept(const struct watcher *w, const void *values, int fd,
 		    "member \"fds\" is 1, expected 0 beside \"%s\"",
 		    path || (!pid && io->source == SOURCE_PATH) ? "path" :
 								  "pid");
-	return io_check(fd, error);
+	return io_check(io, fd, error);
 }
 
 static int

@@ -41,6 +41,8 @@ static const struct param stat_params[] = {
 	[STAT_FOLLOW] = PARAM("follow", PARAM_BOOL, struct stat_args, follow),
 };
 
+#define STAT_FAILED "the file can't be looked at"
+
 static void
 stat_on_change(struct dirwatch_item *item)
 {
@@ -138,11 +140,13 @@ static int
 stat_start(struct watcher *w, struct error *error)
 {
 	struct stat_watcher *s = (struct stat_watcher *)w;
+	int err;
 
-	(void)error;
 	s->item.path = s->path;
 	s->item.on_change = stat_on_change;
-	dirwatch_add(w->host->dirwatch, &s->item);
+	err = dirwatch_add(w->host->dirwatch, &s->item);
+	if (err < 0)
+		return error_set_system(error, -err, STAT_FAILED);
 	s->prev = s->item.state;
 	return 0;
 }
@@ -183,18 +187,20 @@ stat_put_started(const struct watcher *w, struct buffer *b)
 		buffer_puts(b, "\"inotify\"");
 }
 
-static void
-stat_stat(struct watcher *w, struct buffer *b)
+static int
+stat_stat(struct watcher *w, struct buffer *b, struct error *error)
 {
 	struct stat_watcher *s = (struct stat_watcher *)w;
+	int err = w->active ?
+	    dirwatch_compare(&s->item) :
+	    filestate_take(&s->item.state, s->path, s->item.follow);
 
-	if (w->active)
-		dirwatch_compare(&s->item);
-	else
-		filestate_take(&s->item.state, s->path, s->item.follow);
+	if (err < 0)
+		return error_set_system(error, -err, STAT_FAILED);
 	if (!w->pending)
 		s->prev = s->item.state;
 	stat_put_attr(s, b);
+	return 0;
 }
 
 static void

@@ -1,10 +1,15 @@
 #!/bin/sh
-# usage: run.sh SECONDS
+# usage: run.sh SECONDS [keep]
 #
 # Runs every fuzzer of $EVD_FUZZERS (paths in the build directory) for so many
-# seconds. They start from what clients send in the protocol's transcripts. What
-# one learns is kept in fuzz/NAME.corpus, what it finds in fuzz/NAME.found. Exit
-# status 0 if nothing was found.
+# seconds. They start from what clients send in the protocol's transcripts, and
+# from tests/fuzz/NAME.corpus, an input in base64 a line. What one learns is kept
+# in fuzz/NAME.corpus of the build directory, what it finds in fuzz/NAME.found.
+# The last lines say how much was tried, as in tests/fuzz/README. Exit status 0 if
+# nothing was found.
+#
+# With keep, what was learned is then made small and written to
+# tests/fuzz/NAME.corpus.
 set -u
 seconds=$1
 failed=0
@@ -64,17 +69,62 @@ for line in '{"cmd":"hello"}' '{"cmd":"poll"}' '{"cmd":"none"}' \
 	printf '%b' "\\004$thrice\\005" >fuzz/seeds/unread-at-end-$seed
 done
 
+# unpack NAME: what is kept with the sources.
+unpack()
+{
+	rm -rf "fuzz/$1.kept"
+	mkdir -p "fuzz/$1.kept"
+	n=0
+	[ ! -e "$EVD_SRCDIR/tests/fuzz/$1.corpus" ] ||
+		while read -r line; do
+			n=$((n + 1))
+			echo "$line" | base64 -d >"fuzz/$1.kept/$n"
+		done <"$EVD_SRCDIR/tests/fuzz/$1.corpus"
+}
+
+# keep PROGRAM NAME: the smallest inputs, up to so many bytes, that show the
+# most of what all of them do and the transcripts alone do not.
+keep()
+{
+	rm -rf "fuzz/$2.small"
+	mkdir "fuzz/$2.small"
+	cp fuzz/seeds/* "fuzz/$2.small"
+	"./$1" -merge=1 "fuzz/$2.small" "fuzz/$2.corpus" "fuzz/$2.kept" \
+		>/dev/null 2>&1
+	for file in fuzz/seeds/*; do
+		rm -f "fuzz/$2.small/${file##*/}"
+	done
+	total=0
+	find "fuzz/$2.small" -type f -size -2k -exec ls -Sr {} + |
+		while read -r file; do
+			total=$((total + $(wc -c <"$file")))
+			[ $total -le 100000 ] || break
+			base64 -w 0 "$file"
+			echo
+		done | LC_ALL=C sort >"$EVD_SRCDIR/tests/fuzz/$2.corpus"
+}
+
+: >fuzz/summary
 for program in $EVD_FUZZERS; do
 	name=${program##*/}
 	mkdir -p "fuzz/$name.corpus" "fuzz/$name.found"
+	unpack "$name"
 	echo "$name: $seconds s"
+	result='nothing found'
 	"./$program" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=4096 \
 		-max_len=8192 -print_final_stats=1 -verbosity=0 \
 		-dict="$EVD_SRCDIR/tests/fuzz/evd.dict" \
 		-artifact_prefix="fuzz/$name.found/" \
-		"fuzz/$name.corpus" fuzz/seeds || {
-		echo "$name: found something, see fuzz/$name.found"
+		"fuzz/$name.corpus" "fuzz/$name.kept" fuzz/seeds \
+		>"fuzz/$name.out" 2>&1 || {
+		result="found something, see fuzz/$name.found"
 		failed=1
 	}
+	cat "fuzz/$name.out"
+	runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "fuzz/$name.out")
+	echo "$(date -u +%Y-%m-%d) $name: $seconds s, ${runs:-?} runs: $result" \
+		>>fuzz/summary
+	[ "${2-}" != keep ] || keep "$program" "$name"
 done
+cat fuzz/summary
 exit $failed

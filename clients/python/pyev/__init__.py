@@ -9,6 +9,7 @@ pyev.evd has what the daemon can do beyond that.
 
 from __future__ import annotations
 
+import importlib as _importlib
 import time as _time
 from typing import Any, Dict, Optional, Tuple
 
@@ -77,3 +78,10 @@ def sleep(interval: float) -> None:
     seconds = _values.real(interval)
     if seconds > 0.0:
         _time.sleep(seconds)
+
+
+def __getattr__(name: str) -> Any:
+    """pyev.evd, which is not loaded unless it is used."""
+    if name == "evd":
+        return _importlib.import_module("pyev.evd")
+    raise AttributeError("module 'pyev' has no attribute %r" % name)
