@@ -464,7 +464,8 @@ def test_stat_arguments(loop, file):
 def test_stat(loop, log, file):
     def callback(watcher, revents):
         log.append((revents, watcher.previous.size, watcher.current.size))
-        watcher.stop()
+        if watcher.current.size == 4:
+            watcher.stop()
 
     stat = loop.stat(str(file), 0.0, callback)
     stat.start()
@@ -477,7 +478,8 @@ def test_stat(loop, log, file):
         ), name
     file.write_text("more")
     loop.start()
-    assert log == [(pyev.EV_STAT, 1, 4)]
+    # It may have been seen empty on the way.
+    assert log[0][:2] == (pyev.EV_STAT, 1) and log[-1][2] == 4
 
 
 def test_stat_of_what_is_not_there(loop, log, tmp_path):
