@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import socket
+import sys
 import threading
 import time
 
@@ -346,8 +347,11 @@ def test_a_storm_of_interrupts_loses_no_event(daemon, log, interrupted):
     while any(timer.active or timer.pending for timer in timers) or io.active:
         interrupts += interrupted(lambda: loop.start(pyev.EVRUN_ONCE))
     assert interrupts > 10
-    # A callback that an interrupt has ended had begun: that event is handled.
-    assert count - interrupts <= len(set(log)) == len(log) <= count
+    assert len(set(log)) == len(log) <= count
+    # Before 3.11 a signal can be noticed anywhere, also in the callback's one line:
+    # that has begun then, and its event is handled.
+    before = sys.version_info < (3, 11)
+    assert len(log) >= (count - interrupts if before else count)
     assert loop.start() is False
     left.close()
     right.close()
