@@ -11,6 +11,7 @@
 #include "connection.h"
 #include "log.h"
 #include "memory.h"
+#include "pause.h"
 
 /*
  * What one iteration takes of a connection.  Fewer lines cost the one that
@@ -126,7 +127,7 @@ client_new(struct clients *all, int fd)
 	account_init(&c->account, config.limits, config.peer->uid);
 	if (account_charge(&c->account, LIMIT_SESSIONS, 1, &error) < 0) {
 		refusal_log_error(all->context->refusals, config.peer,
-		    wallclock_monotonic(config.clock), &error);
+		    wallclock_monotonic(all->context->clock), &error);
 		message_bye(&c->connection.out, "limit-exceeded",
 		    error.message);
 		client_wake(c);
@@ -209,7 +210,7 @@ static void
 client_resume(struct client *c)
 {
 	if (c->deferred != NULL)
-		command_resume(c->all->context, c->session, &c->deferred,
+		command_continue(c->all->context, c->session, &c->deferred,
 		    &c->connection.out);
 }
 
@@ -239,8 +240,11 @@ client_write(struct client *c)
 	struct session *s = c->session;
 
 	if (s != NULL) {
+		if (s->input_ended || c->all->exiting)
+			pause_end(s);
 		if (s->input_ended)
 			session_drop_holds(s, CHUNK);
+		s->at_once |= c->all->exiting;
 		client_resume(c);
 		session_write_events(s, out, EVENTS_UNSENT_MAX);
 		client_resume(c);
@@ -283,6 +287,8 @@ client_is_busy(struct client *c)
 		(connection->eof ? !s->input_ended : connection->readable)))
 		return true;
 	if (s->input_ended && !TAILQ_EMPTY(&s->held))
+		return true;
+	if (s->suspended && (s->input_ended || c->all->exiting))
 		return true;
 	if (buffer_len(&connection->out) >= EVENTS_UNSENT_MAX)
 		return false;

@@ -4,10 +4,48 @@
 #include <string.h>
 
 #include "command.h"
+#include "pause.h"
 #include "put.h"
 #include "verify.h"
 
 /* The verbs for the session as a loop. */
+
+/* --- suspend, resume ------------------------------------------------------ */
+
+static enum command_result
+command_suspend_run(struct command_call *call)
+{
+	pause_begin(call->session);
+	return COMMAND_DONE;
+}
+
+const struct command command_suspend = {
+	.name = { "suspend", 7 },
+	.run = command_suspend_run,
+};
+
+static bool
+resume_step(struct command_context *context, struct session *s,
+    struct command_deferred *deferred, struct buffer *b)
+{
+	(void)context;
+	(void)deferred;
+	(void)b;
+	return pause_end(s);
+}
+
+static enum command_result
+command_resume_run(struct command_call *call)
+{
+	if (pause_end(call->session))
+		return COMMAND_DONE;
+	return command_defer(call, resume_step);
+}
+
+const struct command command_resume = {
+	.name = { "resume", 6 },
+	.run = command_resume_run,
+};
 
 /* --- ref, unref ----------------------------------------------------------- */
 
@@ -107,12 +145,40 @@ put_backend(struct buffer *b, unsigned int number)
 	buffer_putc(b, '}');
 }
 
+struct loop_args {
+	uint32_t given;
+	double io_interval;
+	double timeout_interval;
+};
+
+enum { LOOP_IO_INTERVAL, LOOP_TIMEOUT_INTERVAL };
+
+static const struct param loop_params[] = {
+	[LOOP_IO_INTERVAL] = PARAM("io_interval", PARAM_SECONDS,
+	    struct loop_args, io_interval, .min = 0, .max = SECONDS_MAX),
+	[LOOP_TIMEOUT_INTERVAL] = PARAM("timeout_interval", PARAM_SECONDS,
+	    struct loop_args, timeout_interval, .min = 0, .max = SECONDS_MAX),
+};
+
+static void
+loop_set(struct session *s, const struct loop_args *args)
+{
+	double *intervals = s->gather.intervals;
+
+	if (args->given & PARAM_BIT(LOOP_IO_INTERVAL))
+		intervals[GATHER_IO] = args->io_interval;
+	if (args->given & PARAM_BIT(LOOP_TIMEOUT_INTERVAL))
+		intervals[GATHER_TIMEOUT] = args->timeout_interval;
+	session_gather(s);
+}
+
 static enum command_result
 command_loop_run(struct command_call *call)
 {
-	const struct session *s = call->session;
+	struct session *s = call->session;
 	struct buffer *b = call->out;
 
+	loop_set(s, call->args);
 	put_member(b, "iteration");
 	put_u64(b, s->batches);
 	put_key(b, "pending");
@@ -121,12 +187,20 @@ command_loop_run(struct command_call *call)
 	put_key(b, "depth");
 	put_u64(b, 0);
 	put_backend(b, ev_backend(call->context->loop));
+	put_key(b, "io_interval");
+	put_double(b, s->gather.intervals[GATHER_IO]);
+	put_key(b, "timeout_interval");
+	put_double(b, s->gather.intervals[GATHER_TIMEOUT]);
 	put_key(b, "refs");
 	put_i64(b, s->refs);
+	put_key(b, "suspended");
+	buffer_append(b, s->suspended ? "true" : "false", s->suspended ? 4 : 5);
 	return COMMAND_DONE;
 }
 
 const struct command command_loop = {
 	.name = { "loop", 4 },
+	.params = loop_params,
+	.n_params = N_PARAMS(loop_params),
 	.run = command_loop_run,
 };

@@ -110,7 +110,7 @@ buffer_dump(const char *bytes, size_t n, void *b)
 	return 0;
 }
 
-static void put_clocks(struct buffer *, const struct wallclock *);
+static void put_clocks(struct buffer *, const struct timeline *);
 
 static enum command_result
 command_hello_run(struct command_call *call)
@@ -137,7 +137,7 @@ command_hello_run(struct command_call *call)
 	json_dump_callback(result, buffer_dump, call->out,
 	    JSON_COMPACT | JSON_EMBED);
 	json_decref(result);
-	put_clocks(call->out, context->clock);
+	put_clocks(call->out, &s->host.timeline);
 	return COMMAND_DONE;
 }
 
@@ -151,18 +151,18 @@ const struct command command_hello = {
 /* --- now, update -------------------------------------------------------- */
 
 static void
-put_clocks(struct buffer *b, const struct wallclock *clock)
+put_clocks(struct buffer *b, const struct timeline *timeline)
 {
 	put_member(b, "now");
-	put_time(b, wallclock_now(clock));
+	put_time(b, timeline_now(timeline));
 	put_key(b, "monotonic");
-	put_time_ns(b, wallclock_monotonic(clock));
+	put_time_ns(b, timeline_monotonic(timeline));
 }
 
 static enum command_result
 command_now_run(struct command_call *call)
 {
-	put_clocks(call->out, call->context->clock);
+	put_clocks(call->out, &call->session->host.timeline);
 	return COMMAND_DONE;
 }
 
@@ -276,10 +276,17 @@ const struct command command_ack = {
 
 /* --- poll --------------------------------------------------------------- */
 
+static void
+put_seq(struct buffer *b, const struct session *s)
+{
+	put_member(b, "seq");
+	put_u64(b, s->seq);
+}
+
 /*
- * First a whole iteration of the loop, in which expired timers fire; then
- * what else is ready is gathered, which may take some more (count: 1; number:
- * the ticket); then the number of the batch that ends it is noted, and that
+ * First a whole iteration of the loop; then all that is ready is gathered,
+ * which may take some more (count: 1; number: the ticket; time: up to which
+ * deadlines are due); then the number of the batch that ends it is noted, and that
  * batch waited for (count: 2).
  */
 static bool
@@ -290,24 +297,32 @@ poll_step(struct command_context *context, struct session *s,
 		if (ev_iteration(context->loop) == deferred->iteration)
 			return false;
 		deferred->number = context->gather(context);
+		deferred->time = timeline_time(&s->host.timeline);
 		deferred->count = 1;
 	}
 	if (deferred->count == 1) {
-		if (!context->has_gathered(context, deferred->number))
+		if (!context->has_gathered(context, deferred->number) ||
+		    !session_has_fired(s, deferred->time))
 			return false;
 		deferred->number = session_last_batch(s);
 		deferred->count = 2;
 	}
 	if (!session_batch_is_written(s, deferred->number))
 		return false;
-	put_member(b, "seq");
-	put_u64(b, s->seq);
+	s->at_once = false;
+	put_seq(b, s);
 	return true;
 }
 
 static enum command_result
 command_poll_run(struct command_call *call)
 {
+	/* Nothing is ready then. */
+	if (call->session->suspended) {
+		put_seq(call->out, call->session);
+		return COMMAND_DONE;
+	}
+	call->session->at_once = true;
 	return command_defer(call, poll_step);
 }
 

@@ -26,6 +26,8 @@ extern const struct command command_stat;
 extern const struct command command_ack;
 extern const struct command command_now;
 extern const struct command command_update;
+extern const struct command command_suspend;
+extern const struct command command_resume;
 extern const struct command command_ref;
 extern const struct command command_unref;
 extern const struct command command_verify;
@@ -54,6 +56,8 @@ const struct command *const commands[] = {
 	&command_ack,
 	&command_now,
 	&command_update,
+	&command_suspend,
+	&command_resume,
 	&command_ref,
 	&command_unref,
 	&command_verify,
@@ -503,7 +507,7 @@ command_defer(struct command_call *call,
 }
 
 enum command_result
-command_resume(struct command_context *context, struct session *session,
+command_continue(struct command_context *context, struct session *session,
     struct command_deferred **deferred, struct buffer *out)
 {
 	struct command_deferred *d = *deferred;

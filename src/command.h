@@ -48,6 +48,7 @@ struct command_deferred {
 	uint64_t iteration; /* of the loop, when it was executed */
 	uint64_t number;    /* the step's own */
 	uint64_t count;	    /* the step's own */
+	double time;	    /* the step's own */
 };
 
 struct command_call {
@@ -114,7 +115,7 @@ extern const size_t command_n_common_params;
 /*
  * Executes one line, with the descriptors that it takes from the queue, and
  * puts its reply, if it has one.  COMMAND_LATER: it is in *deferred, which
- * command_resume() takes further; no other line of the connection may be
+ * command_continue() takes further; no other line of the connection may be
  * executed before that has returned COMMAND_DONE.
  */
 enum command_result command_execute(struct command_context *, struct session *,
@@ -124,7 +125,7 @@ enum command_result command_execute(struct command_context *, struct session *,
 void command_refuse_long_line(struct command_context *, uint64_t number,
     struct buffer *out);
 /* Goes on with it, and puts its reply and frees it when it is done. */
-enum command_result command_resume(struct command_context *, struct session *,
+enum command_result command_continue(struct command_context *, struct session *,
     struct command_deferred **, struct buffer *out);
 
 /* For handlers: returns COMMAND_LATER, with *call->deferred set up. */

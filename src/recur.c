@@ -9,10 +9,13 @@
 #define RECUR_OF(a) \
 	((struct recur *)((char *)(a)-offsetof(struct recur, alarm)))
 
+_Static_assert(offsetof(struct recur, alarm.deadline) == sizeof(struct watcher),
+    "behind the base");
+
 double
 recur_now(const struct recur *r)
 {
-	return wallclock_now(r->base.host->clock);
+	return timeline_now(&r->base.host->timeline);
 }
 
 /* Past the next time and all others up to some moment. */
@@ -27,7 +30,7 @@ recur_advance(struct recur *r, double to)
 static void
 recur_fire(struct recur *r)
 {
-	wallclock_alarm_unset(&r->alarm);
+	alarm_unset(&r->alarm);
 	recur_advance(r, r->next);
 	watcher_fired(&r->base);
 }
@@ -36,7 +39,7 @@ recur_fire(struct recur *r)
 static void
 recur_catch_up_to(struct recur *r, double to)
 {
-	if (r->next <= to && wallclock_alarm_is_set(&r->alarm))
+	if (r->next <= to && alarm_is_set(&r->alarm))
 		recur_fire(r);
 	if (r->next > to || !r->base.active)
 		return;
@@ -45,23 +48,23 @@ recur_catch_up_to(struct recur *r, double to)
 }
 
 static void
-recur_on_time(struct wallclock_alarm *alarm)
+recur_on_alarm(struct alarm *alarm)
 {
 	recur_fire(RECUR_OF(alarm));
 }
 
 static void
-recur_on_jump(struct wallclock_alarm *alarm, double before)
+recur_on_break(struct alarm *alarm, const struct alarm_break *b)
 {
 	struct recur *r = RECUR_OF(alarm);
 
-	recur_catch_up_to(r, before);
+	recur_catch_up_to(r, b->before);
 	if (!r->base.active)
 		return;
-	r->next = r->rule->begin(r);
-	if (wallclock_alarm_is_set(alarm))
-		wallclock_alarm_set(alarm, r->next);
-	if (r->jumps) {
+	r->next = r->rule->begin(r, b->now);
+	if (alarm_is_set(alarm))
+		alarm_set(alarm, r->next);
+	if (b->jump && r->jumps) {
 		r->jumped = true;
 		watcher_fired(&r->base);
 	}
@@ -71,9 +74,15 @@ void
 recur_init(struct recur *r, const struct recur_rule *rule)
 {
 	r->rule = rule;
-	wallclock_alarm_init(&r->alarm, r->base.host->clock);
-	r->alarm.on_time = recur_on_time;
-	r->alarm.on_jump = recur_on_jump;
+	alarm_init(&r->alarm, &r->base.host->alarms);
+	r->alarm.on_time = recur_on_alarm;
+	r->alarm.on_break = recur_on_break;
+}
+
+void
+recur_on_time(struct watcher *w)
+{
+	alarm_expire(&((struct recur *)w)->alarm);
 }
 
 int
@@ -82,16 +91,16 @@ recur_start(struct watcher *w, struct error *error)
 	struct recur *r = (struct recur *)w;
 
 	(void)error;
-	r->next = r->rule->begin(r);
-	wallclock_alarm_start(&r->alarm);
-	wallclock_alarm_set(&r->alarm, r->next);
+	r->next = r->rule->begin(r, recur_now(r));
+	alarm_start(&r->alarm);
+	alarm_set(&r->alarm, r->next);
 	return 0;
 }
 
 void
 recur_stop(struct watcher *w)
 {
-	wallclock_alarm_stop(&((struct recur *)w)->alarm);
+	alarm_stop(&((struct recur *)w)->alarm);
 }
 
 /* libev's ev_periodic_again. */
@@ -109,9 +118,9 @@ recur_catch_up(struct watcher *w)
 {
 	struct recur *r = (struct recur *)w;
 
-	wallclock_alarm_settle(&r->alarm);
+	alarm_settle(&r->alarm);
 	if (w->active)
-		recur_catch_up_to(r, recur_now(r));
+		recur_catch_up_to(r, alarm_group_due(&w->host->alarms));
 }
 
 void
@@ -119,8 +128,8 @@ recur_rearm(struct watcher *w)
 {
 	struct recur *r = (struct recur *)w;
 
-	if (!wallclock_alarm_is_set(&r->alarm))
-		wallclock_alarm_set(&r->alarm, r->next);
+	if (!alarm_is_set(&r->alarm))
+		alarm_set(&r->alarm, r->next);
 }
 
 void
@@ -162,7 +171,7 @@ void
 recur_put_next(const struct watcher *w, struct buffer *b, int n)
 {
 	const struct recur *r = (const struct recur *)w;
-	double time = w->active ? r->next : r->rule->begin(r);
+	double time = w->active ? r->next : r->rule->begin(r, recur_now(r));
 
 	put_key(b, "next");
 	buffer_putc(b, '[');

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "wallclock.h"
+#include "alarm.h"
 #include "watcher.h"
 
 /*
@@ -12,15 +12,16 @@
  * type embeds it in place of the watcher's base, and says what the rule is.
  *
  * Each time is one firing.  When the clock is set, those that it is set over
- * are skipped, and those that come again fire again; what was due before is
- * still an event, or counted.  While an event is pending nothing is set: the
+ * are skipped, and those that come again fire again; those that pass while the
+ * session is suspended are skipped as well.  What was due before is still an
+ * event, or counted.  While an event is pending nothing is set: the
  * times that pass are counted when somebody asks.
  */
 struct recur;
 
 struct recur_rule {
-	/* The next time, for one that starts now or whose clock was set. */
-	double (*begin)(const struct recur *);
+	/* The first time, for one that starts then or whose clock was set. */
+	double (*begin)(const struct recur *, double now);
 	/* The first time behind one; infinite: there is none any more. */
 	double (*next)(const struct recur *, double behind);
 	/* How many times lie behind the one, up to and with the other. */
@@ -28,8 +29,8 @@ struct recur_rule {
 };
 
 struct recur {
-	struct watcher base;	      /* first */
-	struct wallclock_alarm alarm; /* set unless an event is pending */
+	struct watcher base; /* first */
+	struct alarm alarm;  /* set unless an event is pending */
 	const struct recur_rule *rule;
 	double next; /* active: the next time */
 	bool jumps;  /* it fires also when the clock was set */
@@ -45,6 +46,7 @@ double recur_now(const struct recur *);
 /* Slots of the class, ready to use. */
 int recur_start(struct watcher *, struct error *);
 void recur_stop(struct watcher *);
+void recur_on_time(struct watcher *);
 int recur_reset(struct watcher *, struct error *);
 void recur_catch_up(struct watcher *);
 void recur_rearm(struct watcher *);

@@ -45,6 +45,8 @@ struct server {
 	struct command_context context; /* first */
 	struct ev_loop *loop;
 	struct wallclock clock;
+	struct timelines timelines;
+	struct alarms alarms;
 	struct zones zones;
 	struct limits limits;
 	struct session_registry registry;
@@ -256,22 +258,6 @@ server_accept_one(struct server *server)
 }
 
 static void
-server_on_accept(struct ev_loop *loop, struct ev_io *acceptor, int revents)
-{
-	(void)loop;
-	if (revents & EV_ERROR) {
-		log_error("epoll_ctl: there is no room to wait for clients");
-		server_pause_accepting(acceptor->data);
-		return;
-	}
-	for (int i = 0; i < ACCEPTS_MAX; i++)
-		if (!server_accept_one(acceptor->data))
-			break;
-}
-
-/* --- the end ------------------------------------------------------------ */
-
-static void
 server_stop_accepting(struct server *server)
 {
 	ev_io_stop(server->loop, &server->acceptor);
@@ -280,6 +266,39 @@ server_stop_accepting(struct server *server)
 	service_stop(&server->service);
 	socket_retire(&server->listener);
 }
+
+/*
+ * Somebody else who has the socket has shut it down: it would be readable for
+ * ever, and nobody can connect any more.
+ */
+static void
+server_on_shut(struct server *server)
+{
+	log_error("the socket was shut down by another process that has it: "
+		  "evd ends with its last client");
+	server_stop_accepting(server);
+	server->retired = true;
+}
+
+static void
+server_on_accept(struct ev_loop *loop, struct ev_io *acceptor, int revents)
+{
+	struct server *server = acceptor->data;
+	int n = 0;
+
+	(void)loop;
+	if (revents & EV_ERROR) {
+		log_error("epoll_ctl: there is no room to wait for clients");
+		server_pause_accepting(server);
+		return;
+	}
+	while (n < ACCEPTS_MAX && server_accept_one(server))
+		n++;
+	if (n == 0 && socket_is_shut(&server->listener))
+		server_on_shut(server);
+}
+
+/* --- the end ------------------------------------------------------------ */
 
 /*
  * Whoever connected before the socket was gone is served to the end.  A socket
@@ -436,7 +455,8 @@ server_init_clients(struct server *server, const struct server_options *options)
 		.config = {
 			.registry = &server->registry,
 			.loop = server->loop,
-			.clock = &server->clock,
+			.timelines = &server->timelines,
+			.alarms = &server->alarms,
 			.zones = &server->zones,
 			.limits = &server->limits,
 			.fdpoll = &server->fdpoll,
@@ -515,6 +535,8 @@ server_new(const struct server_options *options)
 	server->exit_idle = options->exit_idle;
 	dirwatch_init(&server->dirwatch, server->loop);
 	wallclock_init(&server->clock, server->loop);
+	timelines_init(&server->timelines, &server->clock);
+	alarms_init(&server->alarms, &server->clock);
 	zones_init(&server->zones);
 	server->stats.since = wallclock_monotonic(&server->clock);
 	session_registry_init(&server->registry);
@@ -564,6 +586,8 @@ server_free(struct server *server)
 	ev_signal_stop(server->loop, &server->sigint);
 	signals_fini(&server->signals);
 	pidpoll_fini(&server->pidpoll);
+	alarms_fini(&server->alarms);
+	timelines_fini(&server->timelines);
 	wallclock_fini(&server->clock);
 	zones_fini(&server->zones);
 	dirwatch_fini(&server->dirwatch);

@@ -3,6 +3,7 @@
 #include "session.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,9 @@ struct session_key {
 	struct slice name;
 };
 
+#define SESSION_OF_TIMELINE(t)                                   \
+	((struct session *)((char *)(t)-offsetof(struct session, \
+	    host.timeline)))
 #define SESSION_OF_NODE(n) \
 	((struct session *)((char *)(n)-offsetof(struct session, node)))
 
@@ -188,8 +192,7 @@ session_queue_of(struct session *s, const struct watcher *w)
 	return &s->sets[w->queue].queues[PRIORITY_MAX - w->priority];
 }
 
-/* The set of what belongs to the next batch. */
-static enum watcher_queue
+enum watcher_queue
 session_next_set(const struct session *s)
 {
 	return QUEUE_READY_0 + QUEUE_READY_1 - s->batch;
@@ -211,11 +214,27 @@ session_note_work(struct session *s)
 		s->on_work(s);
 }
 
+/* There is a deadline while the next batch waits for nothing else. */
+void
+session_gather(struct session *s)
+{
+	struct timeline *t = &s->host.timeline;
+	double due = gather_due(&s->gather);
+
+	if (isinf(due) || due <= timeline_time(t))
+		timeline_unset(t, &s->gather.deadline);
+	else
+		timeline_set(t, &s->gather.deadline, due);
+}
+
 /* Its event is ready: into the set that is not being written. */
 static void
 session_make_ready(struct session *s, struct watcher *w)
 {
 	session_enqueue(s, w, session_next_set(s));
+	if (gather_add(&s->gather, w->class->gather,
+		timeline_time(&s->host.timeline)))
+		session_gather(s);
 	session_note_work(s);
 }
 
@@ -233,6 +252,9 @@ session_on_dequeue(struct watcher *w)
 	} else {
 		TAILQ_REMOVE(session_queue_of(s, w), w, queued);
 		s->sets[w->queue].n--;
+		if (w->queue == session_next_set(s) &&
+		    gather_remove(&s->gather, w->class->gather))
+			session_gather(s);
 	}
 	w->queue = QUEUE_NONE;
 }
@@ -292,6 +314,19 @@ session_ack_watcher(struct session *s, struct watcher *w)
 	return true;
 }
 
+/* A watcher's, or the session's own. */
+static void
+session_on_time(struct timeline *timeline, struct deadline *deadline)
+{
+	struct session *s = SESSION_OF_TIMELINE(timeline);
+	struct watcher *w = WATCHER_OF_DEADLINE(deadline);
+
+	if (deadline == &s->gather.deadline)
+		session_note_work(s);
+	else
+		w->class->on_time(w);
+}
+
 /* --- life --------------------------------------------------------------- */
 
 struct session *
@@ -302,7 +337,9 @@ session_new(const struct session_config *config)
 
 	account_init(&s->account, config->limits, config->peer->uid);
 	s->host.loop = config->loop;
-	s->host.clock = config->clock;
+	timeline_init(&s->host.timeline, config->timelines);
+	s->host.timeline.on_time = session_on_time;
+	alarm_group_init(&s->host.alarms, config->alarms, &s->host.timeline);
 	s->host.zones = config->zones;
 	s->host.fdpoll = config->fdpoll;
 	s->host.pidpoll = config->pidpoll;
@@ -314,7 +351,7 @@ session_new(const struct session_config *config)
 	s->host.peer = &s->peer;
 	s->peer = *config->peer;
 	s->stats = config->stats;
-	s->created = wallclock_monotonic(config->clock);
+	s->created = timeline_monotonic(&s->host.timeline);
 	children_set_init(&s->children, config->children, &s->account);
 	s->host.queue = session_on_queue;
 	s->host.wait = session_on_wait;
@@ -342,6 +379,7 @@ void
 session_end(struct session *s)
 {
 	s->ended = true;
+	timeline_end(&s->host.timeline);
 	table_remove(&s->registry->table, &s->node);
 	registry_remove_slot(s->registry, s);
 }
@@ -370,7 +408,11 @@ session_free_some(struct session *s, size_t *budget)
 
 	if (!children_set_end(&s->children, budget))
 		return false;
-	while ((w = TAILQ_FIRST(&s->watchers)) != NULL) {
+	/*
+	 * The last first: the C library then gives memory back bit by bit, and
+	 * not all in the one free() that joins it (10 ms for a million).
+	 */
+	while ((w = TAILQ_LAST(&s->watchers, watcher_list)) != NULL) {
 		if (*budget == 0)
 			return false;
 		(*budget)--;
@@ -378,6 +420,7 @@ session_free_some(struct session *s, size_t *budget)
 	}
 	table_fini(&s->names);
 	free(s->host.fed);
+	alarm_group_fini(&s->host.alarms);
 	account_fini(&s->account);
 	free(s->name);
 	free(s);
@@ -628,7 +671,8 @@ static bool
 session_is_idle(const struct session *s)
 {
 	return s->sets[session_next_set(s)].n == 0 &&
-	    s->host.set_going != ev_iteration(s->host.loop);
+	    s->host.set_going != ev_iteration(s->host.loop) &&
+	    session_has_fired(s, timeline_time(&s->host.timeline));
 }
 
 /* The idles of the highest priority; NULL if there is none. */
@@ -640,6 +684,23 @@ session_find_idles(struct session *s)
 	return w == NULL ? NULL : session_queue_of(s, w);
 }
 
+/* The input has ended, and no active watcher keeps the session going. */
+static bool
+session_is_left(const struct session *s)
+{
+	return s->input_ended && (int64_t)s->host.n_active + s->refs <= 0;
+}
+
+/* Something is ready, and more is not waited for. */
+static bool
+session_has_gathered(const struct session *s)
+{
+	if (s->sets[session_next_set(s)].n == 0)
+		return false;
+	return s->at_once || session_is_left(s) ||
+	    gather_due(&s->gather) <= timeline_time(&s->host.timeline);
+}
+
 /* Of what is ready; if nothing is, of idles.  Returns false if of neither. */
 static bool
 session_begin_batch(struct session *s)
@@ -647,8 +708,10 @@ session_begin_batch(struct session *s)
 	if (s->batch_ends || !listeners_are_told(&s->host.resets))
 		return false;
 	s->idles = session_is_idle(s) ? session_find_idles(s) : NULL;
-	if (s->sets[session_next_set(s)].n == 0 && s->idles == NULL)
+	if (!session_has_gathered(s) && s->idles == NULL)
 		return false;
+	gather_clear(&s->gather);
+	session_gather(s);
 	s->batch = session_next_set(s);
 	s->batches++;
 	s->host.set_going = ev_iteration(s->host.loop);
@@ -674,7 +737,8 @@ session_write_events(struct session *s, struct buffer *b, size_t size)
 	struct watcher *w;
 
 	s->writing = true;
-	while (buffer_len(b) < size && (w = session_next(s)) != NULL)
+	while (!s->suspended && buffer_len(b) < size &&
+	    (w = session_next(s)) != NULL)
 		session_write_event(s, w, b);
 	s->writing = false;
 	if (s->batch_ends && session_peek(s) == NULL)
@@ -709,7 +773,19 @@ session_has_ready(const struct session *s)
 bool
 session_has_work(const struct session *s)
 {
-	return session_has_ready(s) || s->sets[QUEUE_IDLE].n > 0;
+	if (s->suspended)
+		return false;
+	if (session_peek(s) != NULL)
+		return true;
+	return s->sets[session_next_set(s)].n > 0 ? session_has_gathered(s) :
+						    s->sets[QUEUE_IDLE].n > 0;
+}
+
+bool
+session_has_fired(const struct session *s, double time)
+{
+	return timeline_has_expired(&s->host.timeline, time) &&
+	    alarm_group_is_settled(&s->host.alarms);
 }
 
 uint64_t
@@ -733,6 +809,6 @@ session_batch_is_written(const struct session *s, uint64_t number)
 bool
 session_is_over(const struct session *s)
 {
-	return s->input_ended && TAILQ_EMPTY(&s->held) &&
-	    !session_has_work(s) && (int64_t)s->host.n_active + s->refs <= 0;
+	return session_is_left(s) && TAILQ_EMPTY(&s->held) &&
+	    !session_has_ready(s) && s->sets[QUEUE_IDLE].n == 0;
 }

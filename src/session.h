@@ -84,6 +84,7 @@ struct session {
 	uint64_t batches;	    /* begun */
 	uint64_t seq;		    /* of the last event written */
 	int64_t refs;		    /* added to the number of active watchers */
+	struct gather gather;	    /* for the next batch */
 	struct session_census census;
 
 	bool hold_all;	  /* watchers hold unless they say not */
@@ -92,6 +93,8 @@ struct session {
 	bool finished;	  /* such a batch has been written */
 	bool ended;	  /* its client is gone: nothing fires */
 	bool writing;	  /* its owner knows that there is work */
+	bool suspended;	  /* see pause.h */
+	bool at_once;	  /* batches begin whatever is gathered */
 };
 
 TAILQ_HEAD(session_list, session);
@@ -102,7 +105,8 @@ void session_registry_fini(struct session_registry *);
 struct session_config {
 	struct session_registry *registry;
 	struct ev_loop *loop;
-	struct wallclock *clock;
+	struct timelines *timelines;
+	struct alarms *alarms;
 	struct zones *zones;
 	struct limits *limits;
 	struct fdpoll *fdpoll;
@@ -186,6 +190,9 @@ void session_end_input(struct session *);
 /* Ends up to max holds then.  Returns true when there is none left. */
 bool session_drop_holds(struct session *, size_t max);
 
+/* An interval of its gather was set. */
+void session_gather(struct session *);
+
 /* Writes events while less than size bytes are in the buffer. */
 void session_write_events(struct session *, struct buffer *, size_t size);
 
@@ -194,12 +201,19 @@ void session_reset(struct session *);
 /* Up to so many of them.  Returns true when all have. */
 bool session_fire_resets(struct session *, size_t max);
 
+/* The set of what belongs to the next batch. */
+enum watcher_queue session_next_set(const struct session *);
 /* How many watchers have an event that is ready. */
 size_t session_n_ready(const struct session *);
 /* Whether any event is ready to be written. */
 bool session_has_ready(const struct session *);
-/* The same, or will be as there is nothing else. */
+/* The same, or will be as there is nothing else; and it is time for it. */
 bool session_has_work(const struct session *);
+/*
+ * Whether all that was due at that time of the session's has fired.  A
+ * suspended one's has.
+ */
+bool session_has_fired(const struct session *, double time);
 /* The number of the batch that ends what is ready now. */
 uint64_t session_last_batch(const struct session *);
 /* Whether the batch of that number and all before it are written. */

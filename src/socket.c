@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -273,6 +274,14 @@ socket_is_client_end(const struct socket_listener *listener, int fd)
 		return false;
 	return cred.pid == getpid() ||
 	    (listener->adopted && socket_has_peer_address(listener, fd));
+}
+
+bool
+socket_is_shut(const struct socket_listener *listener)
+{
+	struct pollfd pfd = { .fd = listener->fd };
+
+	return poll(&pfd, 1, 0) == 1 && (pfd.revents & POLLHUP);
 }
 
 void

@@ -35,6 +35,9 @@ int socket_listen(struct socket_listener *, const char *path, mode_t);
  */
 int socket_adopt(struct socket_listener *, int fd);
 
+/* Whether another process that has it has shut it down. */
+bool socket_is_shut(const struct socket_listener *);
+
 /*
  * Nobody can connect any more, and another daemon can take the path; who had
  * connected before can still be accepted.  One that was adopted is left as it

@@ -75,6 +75,17 @@ verify_queue(const struct session *s, const struct watcher *w)
 }
 
 static void
+verify_deadline(const struct session *s, const struct watcher *w)
+{
+	const struct deadline *d = DEADLINE_OF_WATCHER(w);
+
+	if (w->class->on_time == NULL || !deadline_is_set(d))
+		return;
+	MUST(s, w, w->active);
+	MUST(s, w, deadlines_are_sound_at(&s->host.timeline.deadlines, d));
+}
+
+static void
 verify_watcher(const struct session *s, const struct watcher *w)
 {
 	struct name name = { .json = watcher_name(w) };
@@ -88,6 +99,7 @@ verify_watcher(const struct session *s, const struct watcher *w)
 	MUST(s, w, w->pending || w->overrun == 0);
 	verify_queue(s, w);
 	verify_links(s, w);
+	verify_deadline(s, w);
 }
 
 static void
@@ -105,7 +117,7 @@ verify_session(const struct session *s)
 {
 	struct slice name = { s->name, strlen(s->name) };
 	uid_t uid = account_uid(&s->account);
-	size_t visits = 1;
+	size_t visits = 1, n = 0;
 	uint64_t number = s->number - 1;
 	struct error error;
 
@@ -117,6 +129,10 @@ verify_session(const struct session *s)
 	MUST(s, NULL, s->account.used[LIMIT_WATCHERS] == s->names.count);
 	for (int set = QUEUE_READY_0; set < QUEUE_HELD; set++)
 		verify_set(s, set);
+	for (int kind = 0; kind < GATHER_KINDS; kind++)
+		n += s->gather.n[kind];
+	MUST(s, NULL, n == s->sets[session_next_set(s)].n);
+	MUST(s, NULL, s->suspended || !s->host.timeline.suspended);
 }
 
 /* What there is in all, when nothing has moved since the beginning. */

@@ -15,8 +15,6 @@
 /* A measurement that took no longer than this is good enough. */
 #define MEASUREMENT_S 5e-6
 #define FAR_OFF_S     1e10
-/* Alarms that hear of a jump in one iteration. */
-#define TOLD_MAX 1000
 
 static double
 clock_read(clockid_t id)
@@ -59,33 +57,6 @@ wallclock_update(struct wallclock *clock)
 	ev_now_update(clock->loop);
 }
 
-static bool
-wallclock_alarm_is_stale(const struct wallclock_alarm *alarm)
-{
-	return alarm->jump != alarm->clock->jump;
-}
-
-void
-wallclock_alarm_settle(struct wallclock_alarm *alarm)
-{
-	struct wallclock *clock = alarm->clock;
-
-	if (!alarm->active || !wallclock_alarm_is_stale(alarm))
-		return;
-	TAILQ_REMOVE(&clock->stale, alarm, entry);
-	TAILQ_INSERT_TAIL(&clock->alarms, alarm, entry);
-	alarm->jump = clock->jump;
-	alarm->on_jump(alarm, clock->before);
-}
-
-/* Tells the stale ones, up to so many. */
-static void
-wallclock_tell(struct wallclock *clock, size_t max)
-{
-	while (max-- > 0 && !TAILQ_EMPTY(&clock->stale))
-		wallclock_alarm_settle(TAILQ_FIRST(&clock->stale));
-}
-
 static void
 wallclock_handle_jump(struct wallclock *clock)
 {
@@ -100,12 +71,9 @@ wallclock_handle_jump(struct wallclock *clock)
 		return;
 	}
 	log_notice("the wall clock was set, by %+.6f s", step);
-	/* No alarm is ever behind by more than one jump. */
-	wallclock_tell(clock, SIZE_MAX);
 	clock->offset = offset;
-	clock->before = before;
-	clock->jump++;
-	TAILQ_CONCAT(&clock->stale, &clock->alarms, entry);
+	if (clock->on_jump != NULL)
+		clock->on_jump(clock, before);
 }
 
 /* libev asks for the next time when it has seen the clock jump. */
@@ -138,15 +106,6 @@ wallclock_on_check(struct ev_loop *loop, struct ev_check *check, int revents)
 		wallclock_handle_jump(clock);
 }
 
-/* It is there so that libev does not block. */
-static void
-wallclock_on_busy(struct ev_loop *loop, struct ev_idle *busy, int revents)
-{
-	(void)loop;
-	(void)busy;
-	(void)revents;
-}
-
 /* libev's timerfd is read after our check: don't sleep on old alarms. */
 static void
 wallclock_on_prepare(struct ev_loop *loop, struct ev_prepare *prepare,
@@ -154,29 +113,22 @@ wallclock_on_prepare(struct ev_loop *loop, struct ev_prepare *prepare,
 {
 	struct wallclock *clock = prepare->data;
 
+	(void)loop;
 	(void)revents;
 	if (clock->suspect)
 		wallclock_handle_jump(clock);
-	wallclock_tell(clock, TOLD_MAX);
-	if (TAILQ_EMPTY(&clock->stale))
-		ev_idle_stop(loop, &clock->busy);
-	else
-		ev_idle_start(loop, &clock->busy);
 }
 
 void
 wallclock_init(struct wallclock *clock, struct ev_loop *loop)
 {
 	*clock = (struct wallclock){ .loop = loop };
-	TAILQ_INIT(&clock->alarms);
-	TAILQ_INIT(&clock->stale);
 	clock->offset = wallclock_measure();
 
 	ev_periodic_init(&clock->far, wallclock_on_far, 0, 0,
 	    wallclock_on_reschedule);
 	ev_check_init(&clock->check, wallclock_on_check);
 	ev_prepare_init(&clock->prepare, wallclock_on_prepare);
-	ev_idle_init(&clock->busy, wallclock_on_busy);
 	clock->far.data = clock->check.data = clock->prepare.data = clock;
 	/* Before all others, which may look at the clock. */
 	ev_set_priority(&clock->check, EV_MAXPRI);
@@ -194,69 +146,4 @@ wallclock_fini(struct wallclock *clock)
 	ev_periodic_stop(clock->loop, &clock->far);
 	ev_check_stop(clock->loop, &clock->check);
 	ev_prepare_stop(clock->loop, &clock->prepare);
-	ev_idle_stop(clock->loop, &clock->busy);
-}
-
-static void
-wallclock_on_timer(struct ev_loop *loop, struct ev_timer *timer, int revents)
-{
-	struct wallclock_alarm *alarm = (struct wallclock_alarm *)timer;
-
-	(void)loop;
-	(void)revents;
-	/* By the old clock; it stays set until it has heard of the new one. */
-	if (wallclock_alarm_is_stale(alarm)) {
-		wallclock_alarm_set(alarm, alarm->at);
-		wallclock_alarm_settle(alarm);
-		return;
-	}
-	/* A double of today's date is good to 0.2 us: maybe not quite yet. */
-	if (wallclock_now(alarm->clock) < alarm->at)
-		wallclock_alarm_set(alarm, alarm->at);
-	else
-		alarm->on_time(alarm);
-}
-
-void
-wallclock_alarm_init(struct wallclock_alarm *alarm, struct wallclock *clock)
-{
-	alarm->clock = clock;
-	ev_init(&alarm->timer, wallclock_on_timer);
-}
-
-void
-wallclock_alarm_start(struct wallclock_alarm *alarm)
-{
-	if (alarm->active)
-		return;
-	alarm->active = true;
-	alarm->jump = alarm->clock->jump;
-	TAILQ_INSERT_TAIL(&alarm->clock->alarms, alarm, entry);
-}
-
-void
-wallclock_alarm_stop(struct wallclock_alarm *alarm)
-{
-	wallclock_alarm_unset(alarm);
-	if (!alarm->active)
-		return;
-	alarm->active = false;
-	TAILQ_REMOVE(wallclock_alarm_is_stale(alarm) ? &alarm->clock->stale :
-						       &alarm->clock->alarms,
-	    alarm, entry);
-}
-
-void
-wallclock_alarm_set(struct wallclock_alarm *alarm, double at)
-{
-	wallclock_alarm_unset(alarm);
-	alarm->at = at;
-	ev_timer_set(&alarm->timer, at - wallclock_now(alarm->clock), 0);
-	ev_timer_start(alarm->clock->loop, &alarm->timer);
-}
-
-void
-wallclock_alarm_unset(struct wallclock_alarm *alarm)
-{
-	ev_timer_stop(alarm->clock->loop, &alarm->timer);
 }

@@ -80,7 +80,7 @@ watcher_feed(struct watcher *w, int revents)
 	w->pending = true;
 	w->revents = revents;
 	w->overrun = 0;
-	w->time = wallclock_now(w->host->clock);
+	w->time = timeline_now(&w->host->timeline);
 	w->host->queue(w);
 }
 

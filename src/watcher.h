@@ -8,9 +8,11 @@
 #include <sys/queue.h>
 
 #include "account.h"
+#include "alarm.h"
 #include "children.h"
 #include "dirwatch.h"
 #include "fdpoll.h"
+#include "gather.h"
 #include "listeners.h"
 #include "message.h"
 #include "param.h"
@@ -19,7 +21,7 @@
 #include "signals.h"
 #include "socket.h"
 #include "table.h"
-#include "wallclock.h"
+#include "timeline.h"
 #include "zone.h"
 
 /*
@@ -55,7 +57,8 @@ enum watcher_queue {
 /* What a type needs of the session that its watchers belong to. */
 struct watcher_host {
 	struct ev_loop *loop;
-	struct wallclock *clock;
+	struct timeline timeline; /* the clocks that it sees */
+	struct alarm_group alarms;
 	struct zones *zones;
 	struct fdpoll *fdpoll; /* for clients' descriptors */
 	struct pidpoll *pidpoll;
@@ -100,6 +103,7 @@ struct watcher_class {
 	uint32_t harmless;
 	bool level; /* "it is so now": always held, and not polled then */
 	enum watcher_queue waits; /* in the session; QUEUE_NONE: it does not */
+	enum gather_kind gather;  /* what its events are to an interval */
 
 	/*
 	 * Takes the members given.  fresh: the watcher is being registered
@@ -122,6 +126,8 @@ struct watcher_class {
 	 */
 	int (*accept)(const struct watcher *, const void *args, int fd,
 	    struct error *);
+	/* The time of its deadline has come: see WATCHER_OF_DEADLINE(). */
+	void (*on_time)(struct watcher *);
 	/* Active from before start, which may fire, and until after stop. */
 	int (*start)(struct watcher *, struct error *);
 	void (*stop)(struct watcher *);
@@ -183,8 +189,8 @@ struct watcher {
 	uint64_t seq;
 	int revents; /* pending */
 	uint16_t name_len;
-	int8_t priority;
-	uint8_t queue; /* enum watcher_queue */
+	int8_t priority : 3;
+	uint8_t queue : 3; /* enum watcher_queue */
 	bool active : 1;
 	bool pending : 1;
 	bool hold : 1;
@@ -192,7 +198,16 @@ struct watcher {
 	bool release : 1;
 	bool end : 1;
 	bool spent : 1; /* its own event stopped it */
+	bool mark : 1;	/* the type's own */
 };
+
+/*
+ * What a type that has on_time() waits for by the host's timeline: right
+ * behind the base.
+ */
+#define WATCHER_OF_DEADLINE(d) \
+	((struct watcher *)((char *)(d) - sizeof(struct watcher)))
+#define DEADLINE_OF_WATCHER(w) ((const struct deadline *)((w) + 1))
 
 TAILQ_HEAD(watcher_list, watcher);
 

@@ -24,6 +24,8 @@
 static struct bench {
 	struct ev_loop *loop;
 	struct wallclock clock;
+	struct timelines timelines;
+	struct alarms alarms;
 	struct zones zones;
 	struct dirwatch dirwatch;
 	struct limits limits;
@@ -83,7 +85,8 @@ bench_new_session(uid_t uid)
 	struct session_config config = {
 		.registry = &bench.registry,
 		.loop = bench.loop,
-		.clock = &bench.clock,
+		.timelines = &bench.timelines,
+		.alarms = &bench.alarms,
 		.zones = &bench.zones,
 		.limits = &bench.limits,
 		.fdpoll = &bench.fdpoll,
@@ -117,6 +120,8 @@ bench_setup(void)
 	fakeclock_start(BENCH_MONOTONIC, BENCH_NOW);
 	bench = (struct bench){ .loop = ev_loop_new(EVFLAG_NOENV) };
 	wallclock_init(&bench.clock, bench.loop);
+	timelines_init(&bench.timelines, &bench.clock);
+	alarms_init(&bench.alarms, &bench.clock);
 	zones_init(&bench.zones);
 	ck_assert_int_eq(fdpoll_init(&bench.fdpoll, bench.loop), 0);
 	ck_assert_int_eq(pidpoll_init(&bench.pidpoll, bench.loop), 0);
@@ -161,7 +166,8 @@ bench_teardown(void)
 	bench_free_session(bench.session);
 	ck_assert_uint_eq(bench.limits.accounts.count, 0);
 	ck_assert_uint_eq(bench.registry.table.count, 0);
-	ck_assert(TAILQ_EMPTY(&bench.clock.alarms));
+	ck_assert(TAILQ_EMPTY(&bench.alarms.groups));
+	ck_assert_uint_eq(bench.timelines.turns.n, 0);
 	free(bench.deferred);
 	free(bench.said);
 	free(bench.text);
@@ -175,6 +181,8 @@ bench_teardown(void)
 	dirwatch_fini(&bench.dirwatch);
 	fdpoll_fini(&bench.fdpoll);
 	zones_fini(&bench.zones);
+	alarms_fini(&bench.alarms);
+	timelines_fini(&bench.timelines);
 	wallclock_fini(&bench.clock);
 	ck_assert_uint_eq(ev_pending_count(bench.loop), 0);
 	ev_loop_destroy(bench.loop);
@@ -247,7 +255,7 @@ bench_say(const char *text)
 static inline const char *
 bench_resume(void)
 {
-	command_resume(&bench.context, bench.session, &bench.deferred,
+	command_continue(&bench.context, bench.session, &bench.deferred,
 	    &bench.out);
 	return bench_take_text();
 }

@@ -237,6 +237,25 @@ if python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; the
 	expect python 'the tea is ready'
 fi
 
+if command -v jq >/dev/null; then
+	say 'All of it is an event loop for scripts too: clients/shell/evd.sh.'
+	cat >"$dir/script" <<-'END'
+		. evd.sh
+		tick()  { echo "tick $EV_SEQ"; }
+		built() { echo "make ended with $EV_EXIT"; ev_stop; }
+		ev_timer tick 0 0.2
+		(sleep 0.5; exit 2) & ev_child built $!
+		ev_run
+	END
+	cat "$dir/script"
+	echo
+	EVD_SOCKET=$socket PATH=$(dirname "$0")/../clients/shell:$PATH \
+		timeout --foreground 20 sh "$dir/script" >"$dir/script.out" ||
+		fail "the script gave $?"
+	cat "$dir/script.out"
+	expect script '^tick 1$' '^make ended with 2$'
+fi
+
 # The end
 
 say 'And SIGTERM ends the daemon.'

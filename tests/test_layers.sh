@@ -6,19 +6,19 @@
 cd "$EVD_SRCDIR" || exit 1
 
 layers='
-log memory buffer put hash table listeners paths process closer feature signame civil zone calendar
+log memory buffer put hash table deadlines gather listeners paths process closer feature signame civil zone calendar
 base64 filestate throttle
 :jansson.h
 socket peer message refusal param event stats account fdqueue schedule
 :ev.h
-fdpoll wallclock pidpoll children signals marks dirwatch service
+fdpoll wallclock timeline alarm pidpoll children signals marks dirwatch service
 watcher
 recur
 watchers/async watchers/check watchers/child watchers/fork watchers/idle
 watchers/io watchers/periodic watchers/prepare watchers/scheduler
 watchers/signal watchers/stat watchers/timer
 watchers/classes
-session verify
+session pause verify
 connection
 command
 cmd-calendar cmd-loop cmd-process cmd-session cmd-stats cmd-watcher

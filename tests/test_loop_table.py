@@ -227,6 +227,9 @@ class Row:
     def act(self, case):
         """After that; there may be no room."""
 
+    def go_on(self, case):
+        """In an open session, before what has fired is waited for."""
+
     def batches(self, case):
         """What the events must be, as a regular expression: see Case.check."""
         return "(C*([oF]+|i+)P*)*"
@@ -311,6 +314,39 @@ class Loop(Row):
         assert (answer["depth"], answer["refs"]) == (0, 0)
 
 
+class Suspend(Row):
+    def act(self, case):
+        case.ask("suspend")
+
+    def go_on(self, case):
+        """Nothing comes, whatever is done, before resume."""
+        case.take()
+        case.send(command("feed", watcher="x", revents=1))
+        assert case.client.poll() == []
+        state = case.client.call("loop")
+        assert state["suspended"] and not case.client.events
+        case.client.call("resume")
+
+    def check(self, case):
+        assert case.answers == [{}]
+
+
+class Resume(Row):
+    def act(self, case):
+        case.ask("suspend")
+        case.ask("resume")
+
+    def check(self, case):
+        assert case.answers == [{}, {}]
+
+
+class Intervals(Row):
+    """Some come later, and all come."""
+
+    def set_up(self, case):
+        case.client.call("loop", io_interval=0.02, timeout_interval=0.03)
+
+
 ROWS = [
     Idle("idle"),
     Frame("prepare"),
@@ -320,6 +356,9 @@ ROWS = [
     Ref("unref"),
     Verify("verify"),
     Loop("loop"),
+    Suspend("suspend"),
+    Resume("resume"),
+    Intervals("intervals"),
 ]
 
 # --- the cases ------------------------------------------------------------------
@@ -371,6 +410,7 @@ every_case = pytest.mark.parametrize(
 def play_open(case):
     """The story in an open session, up to its end."""
     case.read(case.begin())
+    case.row.go_on(case)
     case.wait_for(["w", "x"] + ["f"] * case.row.fires)
     case.poll()
     if case.type.level or case.hold:

@@ -176,6 +176,8 @@ VERBS = {
     "ack": {},
     "now": {},
     "update": {},
+    "suspend": {},
+    "resume": {},
     "ref": {},
     "unref": {},
     "verify": {},

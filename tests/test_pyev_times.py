@@ -530,6 +530,22 @@ def test_stat_sees_each_last_state(loop, log, file):
 # --- intervals ---------------------------------------------------------------
 
 
+def test_timeout_interval(loop, log):
+    """What comes within it comes in one iteration."""
+    loop.timeout_interval = 0.3
+    timers = [loop.timer(0.01 * n, 0.0, log.callback(n)) for n in range(1, 10)]
+    for timer in timers:
+        timer.start()
+    assert loop.start(pyev.EVRUN_ONCE) is False
+    assert log == list(range(1, 10))
+    loop.timeout_interval = 0.0
+    timers = [loop.timer(0.01, 0.0, log.callback("a")), loop.timer(9.0, 0.0, print)]
+    for timer in timers:
+        timer.start()
+    loop.start(pyev.EVRUN_ONCE)
+    assert log[-1] == "a"
+
+
 def test_the_daemon_forgets_what_was_stopped(loop, evd):
     timers = [loop.timer(3600.0, 1.0, print) for _ in range(100)]
     for timer in timers:

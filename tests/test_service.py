@@ -128,7 +128,11 @@ def test_first_command_is_not_lost(listener):
 
 
 def test_passed_socket_is_left_as_it_was(listener, directory):
-    before = os.lstat(listener.getsockname())
+    def look():
+        found = os.lstat(listener.getsockname())
+        return found.st_ino, found.st_mode, found.st_uid, found.st_gid
+
+    before = look()
     for sig in (signal.SIGTERM, signal.SIGKILL):
         evd = Daemon(listener=listener)
         assert sorted(os.listdir(directory)) == ["socket"]
@@ -136,13 +140,22 @@ def test_passed_socket_is_left_as_it_was(listener, directory):
             c.call("now")
         assert evd.stop(sig) == (0 if sig == signal.SIGTERM else -sig)
         evd._clean()
-        assert os.lstat(listener.getsockname()) == before
+        assert look() == before
         assert sorted(os.listdir(directory)) == ["socket"]
     # Who connects now waits for the next one.
     with Client(listener.getsockname()) as c:
         c.send(command("hello"))
         with Daemon(listener=listener) as evd:
             assert c.recv()["result"]["pid"] == evd.pid
+
+
+def test_passed_socket_that_is_shut_down_is_not_waited_for(listener):
+    with Daemon(listener=listener) as evd:
+        with evd.connect() as c:
+            listener.shutdown(socket.SHUT_RDWR)
+            wait_until(lambda: "was shut down" in evd.stderr, "evd says it")
+            c.call("now")
+        assert evd.wait() == 0
 
 
 def test_no_directory_is_made_for_a_passed_socket(listener, directory):

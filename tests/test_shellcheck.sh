@@ -9,4 +9,4 @@ fi
 scripts=$(find bootstrap .ci clients packaging src tests protocol -type f -exec \
 	awk 'FNR == 1 && /^#!.*[\/ ](ba|da|)sh( |$)/ { print FILENAME }' {} +)
 # shellcheck disable=SC2086 # a list of names without spaces
-shellcheck $scripts && shellcheck -s bash clients/evctl/evctl.bash
+shellcheck clients/shell/evd.sh $scripts && shellcheck -s bash clients/evctl/evctl.bash

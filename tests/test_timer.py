@@ -168,6 +168,26 @@ def test_all_that_is_due_fires_in_order_of_time():
         assert [event["watcher"] for event in c.events] == list(range(60))
 
 
+def test_timers_due_at_the_same_instant_fire_in_order_of_their_start():
+    with Daemon() as evd, evd.connect() as c:
+        at = time.monotonic() - 1
+        order = random.Random(4).sample(range(3000), 3000)
+        c.send(*[timer(n, at=at, reply=False) for n in order], command("poll"))
+        c.replies(1)
+        assert [event["watcher"] for event in c.events] == order
+
+
+def test_poll_takes_every_timer_that_is_due():
+    """By the clock that everybody has: not a microsecond of it is waited for."""
+    with Daemon() as evd, evd.connect() as c:
+        for _ in range(scaled(500, 50)):
+            at = time.monotonic() + 0.0003
+            c.watch("timer", "t", at=at, release=True)
+            while time.monotonic() < at:
+                pass
+            assert [event["watcher"] for event in c.poll()] == ["t"]
+
+
 def test_thousands_of_timers():
     number = scaled(10000, 1000)
     rng = random.Random(3)

@@ -148,9 +148,9 @@ START_TEST(jump_is_told_to_some_at_a_time)
 	bench_run(0);
 	session_write_events(bench.session, &bench.out, SIZE_MAX);
 	ck_assert_uint_eq(bench.session->seq, 2499);
-	ck_assert(TAILQ_EMPTY(&bench.clock.stale));
+	ck_assert(TAILQ_EMPTY(&bench.session->host.alarms.stale));
 	bench_run(0);
-	ck_assert(!ev_is_active(&bench.clock.busy));
+	ck_assert(!ev_is_active(&bench.alarms.busy));
 	bench_take_text();
 }
 END_TEST
@@ -177,15 +177,29 @@ START_TEST(time_of_the_old_clock_is_none_before_it_is_told)
 	watch_jumps(2500);
 	expect(SCHEDULER("'* * * * *'"), DONE);
 	bench_run(39.99);
-	jump(3600);
-	ck_assert(!TAILQ_EMPTY(&bench.clock.stale));
+	jump(3590);
+	ck_assert(!TAILQ_EMPTY(&bench.session->host.alarms.stale));
 	bench_run(0.02);
-	ck_assert(!TAILQ_EMPTY(&bench.clock.stale));
+	ck_assert(!TAILQ_EMPTY(&bench.session->host.alarms.stale));
 	bench_run(0);
 	expect("{'cmd':'get','watcher':'s'}",
 	    "{'result':{'type':'scheduler','watcher':'s','active':true,"
 	    "'priority':0,'calendar':'* * * * *','timezone':'Europe/Berlin',"
-	    "'at':3800003700.000000}}");
+	    "'at':3800003640.000000}}");
+}
+END_TEST
+
+/* It is after the jump, though nobody has heard of that yet. */
+START_TEST(time_of_the_new_clock_is_due_before_it_is_told)
+{
+	watch_jumps(2500);
+	expect(SCHEDULER("'* * * * *'"), DONE);
+	bench_run(39.99);
+	jump(3600);
+	bench_run(0.02);
+	ck_assert(!TAILQ_EMPTY(&bench.session->host.alarms.stale));
+	expect("{'cmd':'clear','watcher':'s'}",
+	    "{'result':{'cleared':{'revents':512,'overrun':0}}}");
 }
 END_TEST
 
@@ -226,6 +240,7 @@ main(void)
 	tcase_add_test(cases, jump_is_told_to_some_at_a_time);
 	tcase_add_test(cases, time_of_the_old_clock_is_none);
 	tcase_add_test(cases, time_of_the_old_clock_is_none_before_it_is_told);
+	tcase_add_test(cases, time_of_the_new_clock_is_due_before_it_is_told);
 	tcase_add_test(cases, texts_are_charged_and_given_back);
 	return unit_run(cases);
 }

@@ -246,6 +246,49 @@ break_queue_link(void)
 	*ready->queued.tqe_prev = held;
 }
 
+static void
+break_gather(void)
+{
+	s->gather.n[GATHER_IO]++;
+}
+
+static void
+break_suspended(void)
+{
+	s->host.timeline.suspended = true;
+}
+
+/* The deadlines of two timers: the first is the earlier one. */
+static struct deadline *
+watch_timers(void)
+{
+	expect("{'cmd':'watch','type':'timer','watcher':'t1','after':1}", DONE);
+	expect("{'cmd':'watch','type':'timer','watcher':'t2','after':2}", DONE);
+	return (struct deadline *)(bench_find("t1") + 1);
+}
+
+static void
+break_deadline_place(void)
+{
+	watch_timers()->place++;
+}
+
+static void
+break_deadline_order(void)
+{
+	struct deadline *d = watch_timers();
+
+	s->host.timeline.deadlines.pieces[0][d->place].at = 1e9;
+}
+
+static void
+break_deadline_active(void)
+{
+	watch_timers();
+	bench_find("t1")->active = false;
+	s->host.n_active--;
+}
+
 static void (*const faults[])(void) = {
 	break_n_active,
 	break_n_held,
@@ -274,6 +317,11 @@ static void (*const faults[])(void) = {
 	break_held_order,
 	break_queue,
 	break_queue_link,
+	break_gather,
+	break_suspended,
+	break_deadline_place,
+	break_deadline_order,
+	break_deadline_active,
 };
 
 START_TEST(fault_is_found)

@@ -3,7 +3,6 @@
 #include "wallclock.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "fakeclock.h"
 #include "log.h"
@@ -15,68 +14,23 @@
 static struct ev_loop *loop;
 static struct wallclock wall;
 
-/* An alarm that tells what happened to it. */
-struct ring {
-	struct wallclock_alarm alarm; /* first */
-	char name;
-	double rang; /* when; 0: not yet */
-	double before;
-	int jumps;
-};
-
-/* The names of those that rang, in order. */
-static char rung[100];
+/* Jumps that were seen, and what the clock showed before the last. */
+static int jumps;
+static double shown;
 
 static void
-on_time(struct wallclock_alarm *alarm)
+on_jump(struct wallclock *clock, double before)
 {
-	struct ring *ring = (struct ring *)alarm;
-	char name[] = { ring->name, '\0' };
-
-	ring->rang = wallclock_now(&wall);
-	ck_assert(!wallclock_alarm_is_set(alarm));
-	ck_assert(alarm->active);
-	ck_assert_double_ge(ring->rang, alarm->at);
-	if (strlen(rung) + 1 < sizeof(rung))
-		strcat(rung, name);
+	ck_assert_ptr_eq(clock, &wall);
+	jumps++;
+	shown = before;
 }
 
-static void
-on_jump(struct wallclock_alarm *alarm, double before)
-{
-	struct ring *ring = (struct ring *)alarm;
-
-	ring->jumps++;
-	ring->before = before;
-}
-
-/* Starts an alarm; at: 0 for no time. */
-static void
-start(struct ring *ring, char name, double at)
-{
-	*ring = (struct ring){ .name = name };
-	wallclock_alarm_init(&ring->alarm, &wall);
-	ring->alarm.on_time = on_time;
-	ring->alarm.on_jump = on_jump;
-	wallclock_alarm_start(&ring->alarm);
-	if (at != 0)
-		wallclock_alarm_set(&ring->alarm, at);
-}
-
-static void
-stop(struct ring *ring)
-{
-	wallclock_alarm_stop(&ring->alarm);
-}
-
-/*
- * One iteration, so many seconds later, and a microsecond: a double of the
- * date is good to half of one.
- */
+/* One iteration, so many seconds later. */
 static void
 run(double seconds)
 {
-	fakeclock_advance(seconds + 1e-6);
+	fakeclock_advance(seconds);
 	ev_run(loop, EVRUN_NOWAIT);
 }
 
@@ -84,16 +38,16 @@ static void
 setup(void)
 {
 	log_set_level(LEVEL_ERROR);
-	rung[0] = '\0';
+	jumps = 0;
 	fakeclock_start(MONOTONIC, NOW);
 	loop = ev_loop_new(EVFLAG_NOENV);
 	wallclock_init(&wall, loop);
+	wall.on_jump = on_jump;
 }
 
 static void
 teardown(void)
 {
-	ck_assert(TAILQ_EMPTY(&wall.alarms));
 	wallclock_fini(&wall);
 	ev_verify(loop);
 	ev_loop_destroy(loop);
@@ -150,260 +104,40 @@ START_TEST(real_clocks_agree_with_ours)
 }
 END_TEST
 
-/* --- alarms -------------------------------------------------------------- */
-
-START_TEST(alarm_comes_at_its_time)
-{
-	struct ring a;
-
-	start(&a, 'a', NOW + 10);
-	run(9.9);
-	ck_assert_str_eq(rung, "");
-	run(0.1);
-	ck_assert_str_eq(rung, "a");
-	run(100);
-	ck_assert_str_eq(rung, "a");
-	stop(&a);
-}
-END_TEST
-
-START_TEST(alarm_in_the_past_comes_at_once)
-{
-	struct ring a;
-
-	start(&a, 'a', 5);
-	run(0);
-	ck_assert_str_eq(rung, "a");
-	stop(&a);
-}
-END_TEST
-
-START_TEST(alarms_come_in_order)
-{
-	struct ring a, b, c;
-
-	start(&c, 'c', NOW + 3);
-	start(&a, 'a', NOW + 1);
-	start(&b, 'b', NOW + 2);
-	run(5);
-	ck_assert_str_eq(rung, "abc");
-	stop(&a);
-	stop(&b);
-	stop(&c);
-}
-END_TEST
-
-START_TEST(alarm_can_be_set_anew_and_unset)
-{
-	struct ring a;
-
-	start(&a, 'a', NOW + 1);
-	wallclock_alarm_set(&a.alarm, NOW + 3);
-	run(2);
-	ck_assert_str_eq(rung, "");
-	wallclock_alarm_unset(&a.alarm);
-	ck_assert(!wallclock_alarm_is_set(&a.alarm));
-	run(2);
-	ck_assert_str_eq(rung, "");
-	wallclock_alarm_set(&a.alarm, NOW + 5);
-	run(2);
-	ck_assert_str_eq(rung, "a");
-	stop(&a);
-}
-END_TEST
-
-START_TEST(stopped_alarm_is_silent)
-{
-	struct ring a;
-
-	start(&a, 'a', NOW + 1);
-	stop(&a);
-	stop(&a);
-	ck_assert(!wallclock_alarm_is_set(&a.alarm));
-	run(2);
-	ck_assert_str_eq(rung, "");
-	wallclock_alarm_start(&a.alarm);
-	wallclock_alarm_start(&a.alarm);
-	wallclock_alarm_set(&a.alarm, NOW + 3);
-	run(2);
-	ck_assert_str_eq(rung, "a");
-	stop(&a);
-}
-END_TEST
-
-/*
- * on_time() checks each; and none is more than a little late.  The clock stops
- * close to the time as well, where roundings show.
- */
-START_TEST(no_alarm_is_early)
-{
-	struct ring a;
-
-	start(&a, 'a', 0);
-	for (int i = 0; i < 3000; i++) {
-		double after = (double)unit_below(500000000) * 1e-9;
-		double at = wallclock_now(&wall) + after;
-
-		wallclock_alarm_set(&a.alarm, at);
-		a.rang = 0;
-		if (i % 2)
-			run(after - (double)unit_below(3000) * 1e-9);
-		while (a.rang == 0) {
-			ck_assert_double_lt(wallclock_now(&wall), at + 1e-5);
-			run((double)unit_below(i % 2 ? 300 : 200000000) * 1e-9);
-		}
-	}
-	stop(&a);
-}
-END_TEST
-
-START_TEST(no_alarm_is_early_by_the_real_clock)
-{
-	struct ring a;
-
-	set_real(true);
-	start(&a, 'a', 0);
-	for (int i = 0; i < 100; i++) {
-		wallclock_alarm_set(&a.alarm,
-		    wallclock_now(&wall) + (double)unit_below(2000) * 1e-6);
-		a.rang = 0;
-		while (a.rang == 0)
-			ev_run(loop, EVRUN_ONCE);
-	}
-	stop(&a);
-	set_real(false);
-}
-END_TEST
-
 /* --- jumps --------------------------------------------------------------- */
 
-START_TEST(jump_is_told_to_active_alarms)
+START_TEST(jump_is_told)
 {
-	struct ring a, b, c;
-
-	start(&a, 'a', NOW + 10);
-	start(&b, 'b', 0);
-	start(&c, 'c', NOW + 10);
-	stop(&c);
 	fakeclock_advance(1);
 	wallclock_update(&wall);
 	fakeclock_jump(3600);
 	wall.suspect = true;
 	ev_run(loop, EVRUN_NOWAIT);
-	ck_assert_int_eq(a.jumps, 1);
-	ck_assert_int_eq(b.jumps, 1);
-	ck_assert_int_eq(c.jumps, 0);
-	ck_assert(a.before == NOW + 1);
+	ck_assert_int_eq(jumps, 1);
+	ck_assert(shown == NOW + 1);
 	ck_assert(wallclock_now(&wall) == NOW + 3601);
 	ck_assert(wallclock_monotonic(&wall) == MONOTONIC + 1);
-	stop(&a);
-	stop(&b);
 }
 END_TEST
 
 /* It does so when it reads the clocks, half a second later at most. */
 START_TEST(libev_sees_a_jump)
 {
-	struct ring a;
-
-	start(&a, 'a', 0);
 	run(1);
 	fakeclock_jump(-100);
 	run(1);
 	run(1);
-	ck_assert_int_eq(a.jumps, 1);
+	ck_assert_int_eq(jumps, 1);
 	ck_assert_double_lt(fabs(wallclock_now(&wall) - (NOW - 97)), 1e-3);
-	stop(&a);
 }
 END_TEST
 
 START_TEST(false_suspicion_is_no_jump)
 {
-	struct ring a;
-
-	start(&a, 'a', 0);
 	wall.suspect = true;
 	run(1);
 	ck_assert(!wall.suspect);
-	ck_assert_int_eq(a.jumps, 0);
-	stop(&a);
-}
-END_TEST
-
-/* What is set by the old clock is the handler's; it sets it anew. */
-static void
-set_anew(struct wallclock_alarm *alarm, double before)
-{
-	on_jump(alarm, before);
-	wallclock_alarm_set(alarm, NOW + 100);
-}
-
-START_TEST(alarm_that_is_set_anew_comes_by_the_new_clock)
-{
-	struct ring a;
-
-	start(&a, 'a', NOW + 100);
-	a.alarm.on_jump = set_anew;
-	fakeclock_jump(90);
-	wall.suspect = true;
-	run(5);
-	ck_assert_str_eq(rung, "");
-	run(5);
-	ck_assert_str_eq(rung, "a");
-	stop(&a);
-}
-END_TEST
-
-static struct ring late;
-
-static void
-start_another(struct wallclock_alarm *alarm, double before)
-{
-	on_jump(alarm, before);
-	start(&late, 'l', 0);
-}
-
-START_TEST(alarm_started_by_a_jump_does_not_hear_of_it)
-{
-	struct ring a, b;
-
-	start(&a, 'a', 0);
-	start(&b, 'b', 0);
-	a.alarm.on_jump = start_another;
-	fakeclock_jump(90);
-	wall.suspect = true;
-	run(0);
-	ck_assert_int_eq(a.jumps, 1);
-	ck_assert_int_eq(b.jumps, 1);
-	ck_assert_int_eq(late.jumps, 0);
-	ck_assert(late.alarm.active);
-	stop(&a);
-	stop(&b);
-	stop(&late);
-}
-END_TEST
-
-static void
-stop_itself(struct wallclock_alarm *alarm, double before)
-{
-	on_jump(alarm, before);
-	wallclock_alarm_stop(alarm);
-}
-
-START_TEST(alarms_may_stop_when_they_hear_of_a_jump)
-{
-	struct ring rings[3];
-
-	for (int i = 0; i < 3; i++) {
-		start(&rings[i], 'a', 0);
-		rings[i].alarm.on_jump = stop_itself;
-	}
-	fakeclock_jump(90);
-	wall.suspect = true;
-	run(0);
-	for (int i = 0; i < 3; i++)
-		ck_assert_int_eq(rings[i].jumps, 1);
-	ck_assert(TAILQ_EMPTY(&wall.alarms));
+	ck_assert_int_eq(jumps, 0);
 }
 END_TEST
 
@@ -415,18 +149,8 @@ main(void)
 	tcase_add_test(cases, clocks_stand_between_readings);
 	tcase_add_test(cases, each_iteration_reads_them);
 	tcase_add_test(cases, real_clocks_agree_with_ours);
-	tcase_add_test(cases, alarm_comes_at_its_time);
-	tcase_add_test(cases, alarm_in_the_past_comes_at_once);
-	tcase_add_test(cases, alarms_come_in_order);
-	tcase_add_test(cases, alarm_can_be_set_anew_and_unset);
-	tcase_add_test(cases, stopped_alarm_is_silent);
-	tcase_add_test(cases, no_alarm_is_early);
-	tcase_add_test(cases, no_alarm_is_early_by_the_real_clock);
-	tcase_add_test(cases, jump_is_told_to_active_alarms);
+	tcase_add_test(cases, jump_is_told);
 	tcase_add_test(cases, libev_sees_a_jump);
 	tcase_add_test(cases, false_suspicion_is_no_jump);
-	tcase_add_test(cases, alarm_that_is_set_anew_comes_by_the_new_clock);
-	tcase_add_test(cases, alarm_started_by_a_jump_does_not_hear_of_it);
-	tcase_add_test(cases, alarms_may_stop_when_they_hear_of_a_jump);
 	return unit_run(cases);
 }

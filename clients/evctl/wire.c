@@ -174,20 +174,21 @@ wire_send(struct wire *wire)
 {
 	union {
 		char bytes[CMSG_SPACE(sizeof(int) * WIRE_FDS_MAX)];
-		struct cmsghdr align;
+		struct cmsghdr header;
 	} control = { .bytes = { 0 } };
 	struct iovec iov = { buffer_data(&wire->out), buffer_len(&wire->out) };
 	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
 	size_t size = sizeof(int) * wire->n_fds;
-	struct cmsghdr *header = &control.align;
 
 	if (size > 0) {
 		message.msg_control = &control;
 		message.msg_controllen = CMSG_SPACE(size);
-		header->cmsg_level = SOL_SOCKET;
-		header->cmsg_type = SCM_RIGHTS;
-		header->cmsg_len = CMSG_LEN(size);
-		memcpy(CMSG_DATA(header), wire->fds, size);
+		control.header = (struct cmsghdr){
+			.cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS,
+			.cmsg_len = CMSG_LEN(size),
+		};
+		memcpy(CMSG_DATA(&control.header), wire->fds, size);
 	}
 	return sendmsg(wire->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

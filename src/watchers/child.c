@@ -227,7 +227,7 @@ any_fire(struct watched *c, struct room *room)
 		room->overrun++;
 	} else {
 		room->pending = true;
-		room->time = wallclock_now(c->base.host->clock);
+		room->time = timeline_now(&c->base.host->timeline);
 		TAILQ_INSERT_TAIL(&c->queue, room, queued);
 	}
 	if (first)

@@ -367,6 +367,7 @@ io_fini(struct watcher *w)
 const struct watcher_class io_class = {
 	.name = { "io", 2 },
 	.revents = EV_READ | EV_WRITE,
+	.gather = GATHER_IO,
 	.size = sizeof(struct io),
 	.params = io_params,
 	.n_params = N_PARAMS(io_params),

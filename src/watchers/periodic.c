@@ -75,11 +75,11 @@ periodic_count(const struct recur *r, double behind, double to)
 
 /* One time is due also if it is past. */
 static double
-periodic_begin(const struct recur *r)
+periodic_begin(const struct recur *r, double now)
 {
 	const struct periodic *p = (const struct periodic *)r;
 
-	return p->interval == 0 ? p->offset : periodic_next(r, recur_now(r));
+	return p->interval == 0 ? p->offset : periodic_next(r, now);
 }
 
 static const struct recur_rule periodic_rule = {
@@ -122,11 +122,13 @@ periodic_put_state(const struct watcher *w, struct buffer *b)
 const struct watcher_class periodic_class = {
 	.name = { "periodic", 8 },
 	.revents = EV_PERIODIC,
+	.gather = GATHER_TIMEOUT,
 	.size = sizeof(struct periodic),
 	.params = periodic_params,
 	.n_params = sizeof(periodic_params) / sizeof(periodic_params[0]),
 	.live = PARAM_BIT(PERIODIC_OFFSET) | PARAM_BIT(PERIODIC_INTERVAL),
 	.set = periodic_set,
+	.on_time = recur_on_time,
 	.start = recur_start,
 	.stop = recur_stop,
 	.reset = recur_reset,

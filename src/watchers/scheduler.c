@@ -53,9 +53,9 @@ scheduler_count(const struct recur *r, double behind, double to)
 }
 
 static double
-scheduler_begin(const struct recur *r)
+scheduler_begin(const struct recur *r, double now)
 {
-	return scheduler_next(r, recur_now(r));
+	return scheduler_next(r, now);
 }
 
 static const struct recur_rule scheduler_rule = {
@@ -169,10 +169,12 @@ scheduler_put_state(const struct watcher *w, struct buffer *b)
 const struct watcher_class scheduler_class = {
 	.name = { "scheduler", 9 },
 	.revents = EV_PERIODIC,
+	.gather = GATHER_TIMEOUT,
 	.size = sizeof(struct scheduler),
 	.params = scheduler_params,
 	.n_params = sizeof(scheduler_params) / sizeof(scheduler_params[0]),
 	.set = scheduler_set,
+	.on_time = recur_on_time,
 	.start = recur_start,
 	.stop = recur_stop,
 	.reset = recur_reset,

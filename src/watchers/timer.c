@@ -1,7 +1,7 @@
 #include "config.h"
 
 #include <math.h>
-#include <string.h>
+#include <stddef.h>
 
 #include "put.h"
 #include "watcher.h"
@@ -13,17 +13,21 @@
  */
 struct timer {
 	struct watcher base;
-	struct ev_timer timer; /* active unless an event is pending */
-	double repeat;	       /* seconds; 0: one-shot */
+	struct deadline deadline; /* set unless an event is pending */
+	double repeat;		  /* seconds; 0: one-shot */
 	/*
-	 * Active: a tick, by CLOCK_MONOTONIC, and how many periods the next
+	 * Active: a tick, in the session's time, and how many periods the next
 	 * one is behind it; adding them up one by one would drift.  Inactive:
-	 * what remains, in seconds, or if absolute the time of the first tick.
+	 * what remains, in seconds, or if absolute the CLOCK_MONOTONIC time of
+	 * the first tick.
 	 */
 	double start;
 	double periods;
-	bool absolute;
+	/* The base's mark: it is absolute. */
 };
+
+_Static_assert(offsetof(struct timer, deadline) == sizeof(struct watcher),
+    "behind the base");
 
 enum { TIMER_AFTER, TIMER_AT, TIMER_REPEAT };
 
@@ -46,7 +50,7 @@ static const struct param timer_params[] = {
 static double
 timer_now(const struct timer *t)
 {
-	return wallclock_monotonic(t->base.host->clock);
+	return timeline_time(&t->base.host->timeline);
 }
 
 static double
@@ -62,17 +66,23 @@ timer_set_next(struct timer *t, double next)
 	t->periods = 0;
 }
 
+/* Inactive: from when, in session time, the first tick is counted. */
+static double
+timer_origin(const struct timer *t)
+{
+	return t->base.mark ? -t->base.host->timeline.lag : timer_now(t);
+}
+
 static void
 timer_arm(struct timer *t)
 {
-	ev_timer_set(&t->timer, timer_next(t) - timer_now(t), 0);
-	ev_timer_start(t->base.host->loop, &t->timer);
+	timeline_set(&t->base.host->timeline, &t->deadline, timer_next(t));
 }
 
 static void
 timer_disarm(struct timer *t)
 {
-	ev_timer_stop(t->base.host->loop, &t->timer);
+	timeline_unset(&t->base.host->timeline, &t->deadline);
 }
 
 /* The next tick has come. */
@@ -88,16 +98,9 @@ timer_fire(struct timer *t)
 }
 
 static void
-timer_on_time(struct ev_loop *loop, struct ev_timer *timer, int revents)
+timer_on_time(struct watcher *w)
 {
-	struct timer *t = timer->data;
-
-	(void)loop;
-	(void)revents;
-	if (timer_next(t) > timer_now(t)) /* by a rounding */
-		timer_arm(t);
-	else
-		timer_fire(t);
+	timer_fire((struct timer *)w);
 }
 
 static int
@@ -115,13 +118,9 @@ timer_set(struct watcher *w, const void *values, bool fresh,
 	if (fresh && !after && !at)
 		return error_set(error, ERROR_INVALID_ARGUMENT,
 		    "member \"after\" is missing, expected it or \"at\"");
-	if (fresh) {
-		ev_init(&t->timer, timer_on_time);
-		t->timer.data = t;
-	}
 	if (after || at) {
 		timer_set_next(t, after ? args->after : args->at);
-		t->absolute = at;
+		t->base.mark = at;
 	}
 	if (args->given & PARAM_BIT(TIMER_REPEAT)) {
 		timer_set_next(t, timer_next(t));
@@ -136,9 +135,8 @@ timer_start(struct watcher *w, struct error *error)
 	struct timer *t = (struct timer *)w;
 
 	(void)error;
-	if (!t->absolute)
-		timer_set_next(t, timer_now(t) + timer_next(t));
-	t->absolute = false;
+	timer_set_next(t, timer_next(t) + timer_origin(t));
+	t->base.mark = false;
 	timer_arm(t);
 	return 0;
 }
@@ -166,7 +164,7 @@ timer_reset(struct watcher *w, struct error *error)
 	}
 	timer_disarm(t);
 	timer_set_next(t, t->repeat);
-	t->absolute = false;
+	t->base.mark = false;
 	return w->active ? timer_start(w, error) :
 			   watcher_start(w, &none, error);
 }
@@ -193,7 +191,7 @@ timer_catch_up(struct watcher *w)
 	struct timer *t = (struct timer *)w;
 	double now = timer_now(t);
 
-	if (timer_next(t) <= now && ev_is_active(&t->timer))
+	if (timer_next(t) <= now && deadline_is_set(&t->deadline))
 		timer_fire(t);
 	if (w->active && timer_next(t) <= now)
 		timer_count(t, now);
@@ -204,7 +202,7 @@ timer_rearm(struct watcher *w)
 {
 	struct timer *t = (struct timer *)w;
 
-	if (!ev_is_active(&t->timer))
+	if (!deadline_is_set(&t->deadline))
 		timer_arm(t);
 }
 
@@ -212,10 +210,14 @@ static void
 timer_put_state(const struct watcher *w, struct buffer *b)
 {
 	const struct timer *t = (const struct timer *)w;
-	double now = w->active || t->absolute ? timer_now(t) : 0;
+	double next = timer_next(t);
 
+	if (w->active)
+		next -= timer_now(t);
+	else if (t->base.mark)
+		next -= timeline_monotonic(&w->host->timeline);
 	put_key(b, "remaining");
-	put_time_ns(b, timer_next(t) - now);
+	put_time_ns(b, next);
 	put_key(b, "repeat");
 	put_double(b, t->repeat);
 }
@@ -223,11 +225,13 @@ timer_put_state(const struct watcher *w, struct buffer *b)
 const struct watcher_class timer_class = {
 	.name = { "timer", 5 },
 	.revents = EV_TIMER,
+	.gather = GATHER_TIMEOUT,
 	.size = sizeof(struct timer),
 	.params = timer_params,
 	.n_params = N_PARAMS(timer_params),
 	.live = PARAM_BIT(TIMER_REPEAT),
 	.set = timer_set,
+	.on_time = timer_on_time,
 	.start = timer_start,
 	.stop = timer_stop,
 	.reset = timer_reset,

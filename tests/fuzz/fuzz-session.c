@@ -570,6 +570,7 @@ int
 LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
 	static const struct server_options options = {
+		.fd = -1,
 		.path = fuzz_path,
 		.mode = 0600,
 		.exit_idle = -1,

@@ -305,6 +305,7 @@ class Loop(Factories):
     @io_interval.setter
     def io_interval(self, interval: float) -> None:
         self._ev_io_interval = _values.period(interval)
+        self._ev_note_intervals()
 
     @property
     def timeout_interval(self) -> float:
@@ -314,6 +315,7 @@ class Loop(Factories):
     @timeout_interval.setter
     def timeout_interval(self, interval: float) -> None:
         self._ev_timeout_interval = _values.period(interval)
+        self._ev_note_intervals()
 
     @property
     def default(self) -> bool:
@@ -698,6 +700,15 @@ class Loop(Factories):
         self._ev_names.pop(old, None)
         self._ev_busy = busy
 
+    def _ev_note_intervals(self) -> None:
+        self._ev_later.append(
+            '{"cmd":"loop","io_interval":%r,"timeout_interval":%r,"reply":false}\n'
+            % (
+                _values.on_wire(self._ev_io_interval),
+                _values.on_wire(self._ev_timeout_interval),
+            )
+        )
+
     def _ev_settle(self, waits: bool = True) -> None:
         """Tell the daemon what was given up; wait until it has let go of it."""
         if self._ev_busy or self._ev_connection is None:
@@ -1078,6 +1089,8 @@ class Loop(Factories):
         self._ev_sent = set()
         self._ev_gone = []
         self._ev_later = []
+        if self._ev_io_interval or self._ev_timeout_interval:
+            self._ev_note_intervals()
         self._ev_unsent = dict.fromkeys(self._ev_names)
         if self._ev_depth:
             self._ev_arm()
