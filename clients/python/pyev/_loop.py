@@ -31,7 +31,6 @@ from typing import (
     Callable,
     Deque,
     Dict,
-    Iterable,
     List,
     Optional,
     Set,
@@ -248,7 +247,7 @@ class Loop(Factories):
             self._ev_abandon()
             if self._ev_wakeup is not None:
                 self._ev_wakeup.close()
-            _signals.forget_loops()
+            _signals.forget_loop(self)
         except AttributeError:
             pass  # never initialised, or the interpreter ends
 
@@ -306,6 +305,7 @@ class Loop(Factories):
     @io_interval.setter
     def io_interval(self, interval: float) -> None:
         self._ev_io_interval = _values.period(interval)
+        self._ev_note_intervals()
 
     @property
     def timeout_interval(self) -> float:
@@ -315,6 +315,7 @@ class Loop(Factories):
     @timeout_interval.setter
     def timeout_interval(self, interval: float) -> None:
         self._ev_timeout_interval = _values.period(interval)
+        self._ev_note_intervals()
 
     @property
     def default(self) -> bool:
@@ -449,6 +450,8 @@ class Loop(Factories):
         return len(self._ev_names) + self._ev_refs > 0
 
     def _ev_run(self, flags: int) -> None:
+        if self._ev_busy:
+            self._ev_abandon()
         self._ev_invoke_pass()
         while True:
             if self._ev_drops or self._ev_broken:
@@ -697,6 +700,15 @@ class Loop(Factories):
         self._ev_names.pop(old, None)
         self._ev_busy = busy
 
+    def _ev_note_intervals(self) -> None:
+        self._ev_later.append(
+            '{"cmd":"loop","io_interval":%r,"timeout_interval":%r,"reply":false}\n'
+            % (
+                _values.on_wire(self._ev_io_interval),
+                _values.on_wire(self._ev_timeout_interval),
+            )
+        )
+
     def _ev_settle(self, waits: bool = True) -> None:
         """Tell the daemon what was given up; wait until it has let go of it."""
         if self._ev_busy or self._ev_connection is None:
@@ -727,6 +739,7 @@ class Loop(Factories):
                 self._ev_connect()
             assert self._ev_connection is not None
             self._ev_flush(False)
+            self._ev_busy = True
             self._ev_connection.call("now")
             answer = self._ev_pick(watcher._ev_name)
         except Lost as lost:
@@ -764,75 +777,84 @@ class Loop(Factories):
     def _ev_flush(self, barrier: bool) -> int:
         """Write what is noted. barrier: and ask for all that is ready.
 
-        Returns what to wait for, 0 for nothing.
+        Returns what to wait for, 0 for nothing. Many registrations go out in
+        parts: what went out stays so if an interrupt comes between them.
+        """
+        barrier = barrier or self._ev_immediate
+        names = list(self._ev_unsent)
+        while len(names) > FDS_MAX:
+            self._ev_flush_part(names[:FDS_MAX], None)
+            del names[:FDS_MAX]
+        self._ev_immediate = False
+        return self._ev_flush_part(names, barrier)
+
+    def _ev_flush_part(self, names: List[int], barrier: Optional[bool]) -> int:
+        """Write the registrations of names, at most FDS_MAX, and what else there is.
+
+        barrier: as above; None: more parts follow.
         """
         connection = self._ev_connection
         assert connection is not None
-        lines = self._ev_gone_lines() if self._ev_gone else []
-        if self._ev_seq > self._ev_acked:
-            lines.append('{"cmd":"ack","seq":%d,"reply":false}\n' % self._ev_seq)
-            self._ev_acked = self._ev_seq
         fds: List[int] = []
         opened: List[int] = []
         try:
-            if self._ev_unsent:
-                unsent, self._ev_unsent = self._ev_unsent, {}
-                self._ev_registrations(unsent, lines, fds, opened)
-                barrier = barrier or self._ev_immediate
-                self._ev_immediate = False
-            if self._ev_later:
+            registered, commands = self._ev_registrations(names, fds, opened)
+            self._ev_busy = True
+            lines = self._ev_gone_lines() if self._ev_gone else []
+            if self._ev_seq > self._ev_acked:
+                lines.append('{"cmd":"ack","seq":%d,"reply":false}\n' % self._ev_seq)
+                self._ev_acked = self._ev_seq
+            lines += commands
+            if self._ev_later and barrier is not None:
                 later, self._ev_later = self._ev_later, []
                 lines += later
             number = 0
-            if barrier and self._ev_sent:
+            if barrier and (self._ev_sent or registered):
                 number = connection.new_id()
                 lines.append(connection.command("poll", number))
             if lines:
                 connection.send("".join(lines), fds)
+            self._ev_sent.update(registered)
+            for name in names:
+                self._ev_unsent.pop(name, None)
+            # A handler may have stopped them meanwhile.
+            self._ev_gone += [n for n in registered if n not in self._ev_names]
+            self._ev_busy = False
         finally:
             for fd in opened:
                 os.close(fd)
         return number
 
     def _ev_registrations(
-        self,
-        unsent: Iterable[int],
-        lines: List[str],
-        fds: List[int],
-        opened: List[int],
-    ) -> None:
-        """Add the commands for these names, with their descriptors.
+        self, names: List[int], fds: List[int], opened: List[int]
+    ) -> Tuple[List[int], List[str]]:
+        """Those of the names that the daemon is to know, and the commands for them.
 
-        When there are as many of these as one sendmsg takes, all is sent.
-        opened: those that the caller is to close.
+        opened: descriptors that the caller is to close.
         """
-        connection = self._ev_connection
-        assert connection is not None
-        names = self._ev_names
-        for name in unsent:
-            ref = names.get(name)
+        registered = []
+        commands = []
+        table = self._ev_names
+        for name in names:
+            ref = table.get(name)
             watcher = ref() if ref is not None else None
             if watcher is None:
                 continue
             try:
-                line = watcher._ev_command(name, fds, opened)
+                command = watcher._ev_command(name, fds, opened)
             except OSError as error:
                 watcher._ev_fails(error)
                 continue
-            if not line:
-                continue
-            lines.append(line)
-            self._ev_sent.add(name)
-            if len(fds) == FDS_MAX:
-                connection.send("".join(lines), fds)
-                lines.clear()
-                fds.clear()
+            if command:
+                registered.append(name)
+                commands.append(command)
+        return registered, commands
 
     # Waiting
 
     def _ev_poll(self, flags: int) -> None:
         """Gather what has happened; wait for something unless that is not called for."""
-        if self._ev_busy:
+        if self._ev_busy:  # of a nested start()
             self._ev_abandon()
         self.update()
         self._ev_iteration += 1
@@ -840,7 +862,6 @@ class Loop(Factories):
             lost, self._ev_lost = self._ev_lost, None
             if not self._ev_reconnect:
                 raise lost
-        self._ev_busy = True
         try:
             waits = not (
                 flags & EVRUN_NOWAIT
@@ -850,9 +871,10 @@ class Loop(Factories):
             if waits or self._ev_names or self._ev_gone:
                 self._ev_gather_from_any(waits)
         except BaseException:
-            self._ev_abandon()
+            # While it only waited the connection is as it was.
+            if self._ev_busy:
+                self._ev_abandon()
             raise
-        self._ev_busy = False
 
     def _ev_gather_from_any(self, waits: bool) -> None:
         """Gather; if the daemon has gone and may come back, from the next one."""
@@ -861,12 +883,10 @@ class Loop(Factories):
             try:
                 if self._ev_connection is None:
                     self._ev_connect()
-                    self._ev_immediate = True
                 self._ev_gather(waits)
                 return
             except Lost:
                 self._ev_abandon()
-                self._ev_busy = True
                 if not self._ev_reconnect:
                     raise
             except Error:
@@ -894,22 +914,25 @@ class Loop(Factories):
         assert connection is not None and wakeup is not None
         feeds = self._ev_feeds
         number = self._ev_flush(not waits)
-        if number:
-            connection.wait(number)
-        elif not waits:
-            connection.read()
         if self._ev_embeds:
             self._ev_poller = None
             for embed in self._ev_embedded():
                 embed._ev_other._ev_prepare_embedded()
         poller = self._ev_poller or self._ev_make_poller()
+        self._ev_busy = True
+        if number:
+            connection.wait(number)
+        elif not waits:
+            connection.read()
         self.update()
         self._ev_take(connection.take())
         self._ev_take_local()
         if self._ev_embeds:
             self._ev_take_embeds(poller.poll(0))
+        self._ev_busy = False
         while waits and self._ev_feeds == feeds and not self._ev_due:
             ready = poller.poll()
+            self._ev_busy = True
             for fd, _ in ready:
                 if fd == connection.fileno():
                     connection.read()
@@ -921,6 +944,7 @@ class Loop(Factories):
             self._ev_take_local()
             if self._ev_embeds:
                 self._ev_take_embeds(ready)
+            self._ev_busy = False
 
     def _ev_embedded(self) -> List[Embed]:
         return cast("List[Embed]", self._ev_watchers(self._ev_embeds))
@@ -1057,7 +1081,7 @@ class Loop(Factories):
         if self._ev_wakeup is None:
             self._ev_wakeup = Wakeup()
         sock, result = _daemon.greet(hold=True, need=_FEATURES)
-        self._ev_connection = Connection(sock)
+        connection = Connection(sock)
         self._ev_supported: int = result["backend"]["supported"]
         self._ev_embeddable: int = result["backend"]["embeddable"]
         self._ev_poller = None
@@ -1065,20 +1089,22 @@ class Loop(Factories):
         self._ev_sent = set()
         self._ev_gone = []
         self._ev_later = []
-        names = {}
-        for name, ref in list(self._ev_names.items()):
-            watcher = ref()
-            # The rest is of starts that were interrupted.
-            if watcher is not None and watcher._ev_name == name:
-                if not watcher._ev_is_spent():
-                    names[name] = ref
-        self._ev_names = names
-        self._ev_unsent = dict.fromkeys(names)
+        if self._ev_io_interval or self._ev_timeout_interval:
+            self._ev_note_intervals()
+        self._ev_unsent = dict.fromkeys(self._ev_names)
         if self._ev_depth:
             self._ev_arm()
+        self._ev_immediate = True
+        self._ev_connection = connection
 
     def _ev_abandon(self) -> None:
         """Close the connection; the next iteration makes a new one."""
+        # What was interrupted between two steps is undone or done.
+        for name, ref in list(self._ev_names.items()):
+            watcher = ref()
+            if watcher is not None:
+                if watcher._ev_name != name or watcher._ev_is_spent():
+                    self._ev_names.pop(name, None)
         connection, self._ev_connection = self._ev_connection, None
         self._ev_poller = None
         self._ev_busy = False

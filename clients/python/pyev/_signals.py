@@ -101,10 +101,10 @@ def forget(name: int, loop: Optional[Loop]) -> None:
             release(signum, name)
 
 
-def forget_loops() -> None:
-    """Loops that were dropped watch nothing any more."""
+def forget_loop(loop: Loop) -> None:
+    """A loop that is dropped watches nothing any more."""
     for signum, entry in list(_entries.items()):
-        if entry.loop() is None:
+        if entry.loop() in (None, loop):
             _give_back(signum)
 
 
