@@ -793,12 +793,15 @@ ev_child()
 _ev_is_child()
 {
 	[ -r "/proc/$1/status" ] || return
-	while read -r _ev_v _ev_rest; do
-		case $_ev_v$_ev_rest in
-		"PPid:$_ev_pid") return ;;
-		PPid:*) break ;;
-		esac
-	done <"/proc/$1/status"
+	# It may be gone by now: bash reaps its children at any time.
+	{
+		while read -r _ev_v _ev_rest; do
+			case $_ev_v$_ev_rest in
+			"PPid:$_ev_pid") return ;;
+			PPid:*) break ;;
+			esac
+		done <"/proc/$1/status"
+	} 2>/dev/null || :
 	return 1
 }
 
