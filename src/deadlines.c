@@ -204,6 +204,7 @@ deadlines_first_at(const struct deadlines *q)
 	return q->n == 0 ? INFINITY : deadlines_slot(q, ROOT)->at;
 }
 
+/* Only times are compared: orders may go around in a circle. */
 bool
 deadlines_are_sound_at(const struct deadlines *q, const struct deadline *d)
 {
@@ -212,6 +213,6 @@ deadlines_are_sound_at(const struct deadlines *q, const struct deadline *d)
 	return place >= ROOT && place < ROOT + q->n &&
 	    deadlines_slot(q, place)->deadline == d &&
 	    (place == ROOT ||
-		slot_before(deadlines_slot(q, parent_of(place)),
-		    deadlines_slot(q, place)));
+		deadlines_slot(q, parent_of(place))->at <=
+		    deadlines_slot(q, place)->at);
 }

@@ -7,8 +7,9 @@
 
 /*
  * Deadlines, the earliest of which is at hand; of several at the same time it
- * is the one that was set first.  A deadline lives inside the thing that waits
- * for it, and whoever owns the heap knows what things these are.
+ * is the one that was set first, unless some 2^31 were set since then.  A
+ * deadline lives inside the thing that waits for it, and whoever owns the heap
+ * knows what things these are.
  *
  * It is a heap in which each node has four children.  The array is made of
  * pieces, so it grows and shrinks by one of them and is never moved as a

@@ -12,7 +12,7 @@ listeners_init(struct listeners *all)
 void
 listeners_add(struct listeners *all, struct listener *listener)
 {
-	listener->round = all->round + (all->more > 0);
+	listener->heard = all->calls;
 	TAILQ_INSERT_TAIL(&all->list, listener, entry);
 }
 
@@ -27,16 +27,26 @@ listeners_del(struct listeners *all, struct listener *listener)
 void
 listeners_call(struct listeners *all, uint64_t times)
 {
-	all->more += times;
+	all->calls += times;
 }
 
 static void
 listeners_begin(struct listeners *all)
 {
-	all->round++;
-	all->times = all->more;
-	all->more = 0;
+	all->of = all->calls;
 	all->next = TAILQ_FIRST(&all->list);
+}
+
+static void
+listener_tell(struct listener *listener, uint64_t calls)
+{
+	uint64_t times = calls - listener->heard;
+
+	/* It came while the others were being told. */
+	if (listener->heard >= calls)
+		return;
+	listener->heard = calls;
+	listener->on_told(listener, times);
 }
 
 /* Goes on with the round, and begins another one if that is due. */
@@ -53,8 +63,7 @@ listeners_tell(struct listeners *all, size_t n)
 			continue;
 		all->next = TAILQ_NEXT(listener, entry);
 		n--;
-		if (listener->round < all->round)
-			listener->on_told(listener, all->times);
+		listener_tell(listener, all->of);
 	}
 	return n;
 }
@@ -62,5 +71,5 @@ listeners_tell(struct listeners *all, size_t n)
 bool
 listeners_are_told(const struct listeners *all)
 {
-	return all->next == NULL && all->more == 0;
+	return all->next == NULL && all->of == all->calls;
 }

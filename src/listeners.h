@@ -9,11 +9,12 @@
 /*
  * Those that are told when something happens, in order of joining.  There may
  * be very many, so telling them goes by rounds, some listeners at a time: a
- * round tells all that were there when it was called for, once.
+ * round tells each once, of all that has happened since it joined or was told
+ * last, and before the round began.
  */
 struct listener {
 	TAILQ_ENTRY(listener) entry;
-	uint64_t round; /* the last one that it is not to be told of */
+	uint64_t heard; /* so many calls are behind it, or were before it */
 	/* May add and remove any listener, also its own. */
 	void (*on_told)(struct listener *, uint64_t times);
 };
@@ -21,9 +22,8 @@ struct listener {
 struct listeners {
 	TAILQ_HEAD(, listener) list;
 	struct listener *next; /* to be told; NULL: the round is over */
-	uint64_t round;
-	uint64_t times; /* of this round */
-	uint64_t more;	/* for the next round */
+	uint64_t calls;	       /* so far */
+	uint64_t of;	       /* of these the round tells, or told */
 };
 
 void listeners_init(struct listeners *);
@@ -32,7 +32,7 @@ void listeners_init(struct listeners *);
 void listeners_add(struct listeners *, struct listener *);
 void listeners_del(struct listeners *, struct listener *);
 
-/* It has happened so many times more; merged, if the next round is waiting. */
+/* It has happened so many times more; the next round tells of it. */
 void listeners_call(struct listeners *, uint64_t times);
 
 /* Tells at most n of them.  Returns what is left of n. */

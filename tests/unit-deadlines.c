@@ -136,6 +136,30 @@ START_TEST(order_goes_on_when_its_number_has_no_room)
 }
 END_TEST
 
+/*
+ * Orders that lie further apart than half of all numbers go around in a circle:
+ * of those at the same time any may be the first, but nothing is wrong then.
+ */
+START_TEST(orders_far_apart_are_sound)
+{
+	make_items(40);
+	for (unsigned int i = 0; i < 40; i++) {
+		q.orders = i * 0x60000000U;
+		set(&items[i], i % 4 == 0 ? 3 : 7);
+	}
+	for (unsigned int n = 40; n > 0; n--) {
+		struct item *first = (struct item *)deadlines_first(&q);
+
+		for (unsigned int i = 0; i < 40; i++)
+			if (items[i].set)
+				ck_assert(deadlines_are_sound_at(&q,
+				    &items[i].deadline));
+		ck_assert(first->at == (n > 30 ? 3 : 7));
+		unset(first);
+	}
+}
+END_TEST
+
 /* Few times, so that many are the same. */
 START_TEST(random_operations_are_as_those_of_a_list)
 {
@@ -193,6 +217,7 @@ main(void)
 	tcase_add_test(cases, empty);
 	tcase_add_test(cases, same_time_is_in_order_of_setting);
 	tcase_add_test(cases, order_goes_on_when_its_number_has_no_room);
+	tcase_add_test(cases, orders_far_apart_are_sound);
 	tcase_add_test(cases, random_operations_are_as_those_of_a_list);
 	tcase_add_test(cases, many);
 	return unit_run(cases);

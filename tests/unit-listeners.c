@@ -102,6 +102,27 @@ START_TEST(who_comes_later_is_not_told)
 }
 END_TEST
 
+START_TEST(who_comes_between_two_calls_is_told_of_the_second)
+{
+	listeners_call(&all, 1);
+	listeners_add(&all, &ones[3].listener);
+	listeners_call(&all, 2);
+	expect_told(9, 5, "aaabbbcccdd");
+}
+END_TEST
+
+START_TEST(who_comes_between_two_calls_while_others_are_told)
+{
+	listeners_call(&all, 1);
+	expect_told(1, 0, "a");
+	listeners_call(&all, 1);
+	listeners_add(&all, &ones[3].listener);
+	listeners_call(&all, 1);
+	expect_told(9, 2, "bcaabbccd");
+	ck_assert(listeners_are_told(&all));
+}
+END_TEST
+
 START_TEST(who_comes_while_others_are_told_is_not_told)
 {
 	listeners_call(&all, 1);
@@ -143,6 +164,10 @@ main(void)
 	tcase_add_test(cases, some_at_a_time);
 	tcase_add_test(cases, calls_merge_until_the_next_round);
 	tcase_add_test(cases, who_comes_later_is_not_told);
+	tcase_add_test(cases,
+	    who_comes_between_two_calls_is_told_of_the_second);
+	tcase_add_test(cases,
+	    who_comes_between_two_calls_while_others_are_told);
 	tcase_add_test(cases, who_comes_while_others_are_told_is_not_told);
 	tcase_add_test(cases, who_goes_is_not_told);
 	tcase_add_test(cases, nobody_is_there);
