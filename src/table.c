@@ -6,7 +6,7 @@
 
 #include "memory.h"
 
-#define TABLE_BITS_MIN 3
+#define TABLE_SIZE_MIN 8
 /* Old slots that an insertion moves: all are, long before it grows again. */
 #define TABLE_MOVES 8
 /* In old slots, for a hash: a node was here, and others may be behind it. */
@@ -24,10 +24,9 @@ table_spread(uint32_t hash)
 }
 
 static void
-slots_init(struct table_slots *slots, unsigned int bits)
+slots_init(struct table_slots *slots, size_t size)
 {
-	slots->size = (size_t)1 << bits;
-	slots->shift = 32 - bits;
+	slots->size = size;
 	slots->hashes = memory_zalloc(slots->size * sizeof(*slots->hashes));
 	slots->nodes = memory_zalloc(slots->size * sizeof(struct table_node *));
 }
@@ -56,6 +55,13 @@ table_fini(struct table *t)
 
 /* --- searching ----------------------------------------------------------- */
 
+/* In the order of hashes: moving goes through both arrays from end to end. */
+static inline size_t
+slots_place(const struct table_slots *slots, uint32_t hash)
+{
+	return (size_t)((uint64_t)hash * slots->size >> 32);
+}
+
 /*
  * Both searches go from a node's place to the next empty slot, around the end.
  * In old slots those that were moved count as taken by others: what was pushed
@@ -64,7 +70,7 @@ table_fini(struct table *t)
 static inline size_t
 slots_first(const struct table_slots *slots, size_t moved, uint32_t hash)
 {
-	size_t i = (uint64_t)hash >> slots->shift;
+	size_t i = slots_place(slots, hash);
 
 	return i < moved ? moved : i;
 }
@@ -147,11 +153,10 @@ table_move_some(struct table *t)
 static void
 table_grow(struct table *t)
 {
-	unsigned int bits = t->now.size == 0 ? TABLE_BITS_MIN :
-					       33 - t->now.shift;
+	size_t size = t->now.size + t->now.size / 2;
 
 	t->old = t->now;
-	slots_init(&t->now, bits);
+	slots_init(&t->now, size == 0 ? TABLE_SIZE_MIN : size);
 }
 
 void
@@ -165,17 +170,23 @@ table_insert(struct table *t, struct table_node *node, uint32_t hash)
 	t->count++;
 }
 
+/* How far behind a slot another one is, around the end. */
+static inline size_t
+slots_distance(const struct table_slots *slots, size_t from, size_t to)
+{
+	return to >= from ? to - from : to + slots->size - from;
+}
+
 /* What was pushed behind the slot moves up, unless that is its place. */
 static void
 slots_close_gap(struct table_slots *slots, size_t gap)
 {
-	size_t mask = slots->size - 1;
+	for (size_t i = slots_next(slots, 0, gap); slots->hashes[i] != 0;
+	     i = slots_next(slots, 0, i)) {
+		size_t place = slots_place(slots, slots->hashes[i]);
 
-	for (size_t i = (gap + 1) & mask; slots->hashes[i] != 0;
-	     i = (i + 1) & mask) {
-		size_t place = slots->hashes[i] >> slots->shift;
-
-		if (((i - place) & mask) < ((i - gap) & mask))
+		if (slots_distance(slots, place, i) <
+		    slots_distance(slots, gap, i))
 			continue;
 		slots->hashes[gap] = slots->hashes[i];
 		slots->nodes[gap] = slots->nodes[i];

@@ -22,8 +22,7 @@ struct table_node {
 struct table_slots {
 	uint32_t *hashes; /* 0: empty */
 	struct table_node **nodes;
-	size_t size; /* a power of two, or 0 */
-	unsigned int shift;
+	size_t size;
 };
 
 struct table {
