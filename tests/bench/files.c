@@ -147,6 +147,8 @@ round_inotify(struct rig *rig, double *figures)
 const struct scenario files_scenario = {
 	.name = "files",
 	.title = "a file is rewritten at the same size, from write to line",
+	/* Else it measures on which processors the scheduler puts whom. */
+	.one_core = true,
 	.measures = { { "median", "us", 1e6, false, "1.0", 1.0 },
 	    { "missed of 500", "changes", 1, false, "0" } },
 	.subjects = { { "inotifywait -m", -1, "inotifywait", open_inotifywait,
