@@ -711,6 +711,30 @@ def test_embed_leaves_the_outer_loop_its_own_events(loop):
     embed.stop()
 
 
+def test_embedded_loop_that_is_idle_reads_what_comes_late(loop):
+    inner = pyev.Loop(debug=True)
+    timer = inner.timer(0.001, 0.001, lambda w, r: None)
+    timer.start()
+    inner.start(pyev.EVRUN_ONCE)
+    inner.start(pyev.EVRUN_NOWAIT)
+    time.sleep(0.1)  # it fires once more, unseen
+    timer.stop()
+    sweeps = []
+
+    def callback(watcher, revents):
+        sweeps.append(revents)
+        assert len(sweeps) < 1000
+        watcher.sweep()
+
+    embed = loop.embed(inner, callback)
+    embed.start()
+    last = loop.timer(0.2, 0.0, lambda w, r: loop.stop())
+    last.start()
+    loop.start()
+    assert len(sweeps) < 1000
+    embed.stop()
+
+
 def test_async_that_sends_itself_does_not_shut_out_the_daemon(loop, log):
     def callback(watcher, revents):
         log.append(revents)
