@@ -689,6 +689,85 @@ def test_embed_notices_threads_and_io(loop, log):
     os.close(write)
 
 
+def test_embed_leaves_the_outer_loop_its_own_events(loop):
+    """What has woken the inner loop is over with the sweep."""
+    inner = pyev.Loop(debug=True)
+    wake = getattr(inner, "async")(lambda w, r: None)
+    wake.start()
+    sweeps = []
+
+    def callback(watcher, revents):
+        sweeps.append(revents)
+        assert len(sweeps) < 10000
+        watcher.sweep()
+
+    embed = loop.embed(inner, callback)
+    embed.start()
+    last = loop.timer(0.2, 0.0, lambda w, r: loop.stop())
+    last.start()
+    wake.send()
+    loop.start()
+    assert sweeps == [pyev.EV_EMBED]
+    embed.stop()
+
+
+def test_embedded_loop_that_is_idle_reads_what_comes_late(loop):
+    inner = pyev.Loop(debug=True)
+    timer = inner.timer(0.001, 0.001, lambda w, r: None)
+    timer.start()
+    inner.start(pyev.EVRUN_ONCE)
+    inner.start(pyev.EVRUN_NOWAIT)
+    time.sleep(0.1)  # it fires once more, unseen
+    timer.stop()
+    sweeps = []
+
+    def callback(watcher, revents):
+        sweeps.append(revents)
+        assert len(sweeps) < 1000
+        watcher.sweep()
+
+    embed = loop.embed(inner, callback)
+    embed.start()
+    last = loop.timer(0.2, 0.0, lambda w, r: loop.stop())
+    last.start()
+    loop.start()
+    assert len(sweeps) < 1000
+    embed.stop()
+
+
+def test_async_that_sends_itself_does_not_shut_out_the_daemon(loop, log):
+    def callback(watcher, revents):
+        log.append(revents)
+        if len(log) < 200000:
+            watcher.send()
+        else:
+            loop.stop()
+
+    again = getattr(loop, "async")(callback)
+    again.start()
+    again.send()
+    timer = loop.timer(0.1, 0.0, lambda w, r: loop.stop())
+    timer.start()
+    loop.start()
+    assert not timer.active
+    again.stop()
+
+
+def test_infinite_times(loop, log):
+    timer = loop.timer(float("-inf"), 60.0, log.callback("timer"))
+    periodics = [
+        loop.periodic(offset, interval, log.callback("periodic"))
+        for offset, interval in ((0.0, float("inf")), (float("inf"), 60.0))
+    ]
+    for watcher in (timer, *periodics):
+        watcher.start()
+    loop.start(pyev.EVRUN_ONCE)
+    assert log == ["timer"] and 0 < timer.remaining <= 60
+    assert all(watcher.active for watcher in periodics)
+    for watcher in (timer, *periodics):
+        watcher.stop()
+
+
 def test_what_cannot_be_embedded(loop):
     with pytest.raises(pyev.Error):
         loop.embed(pyev.Loop(pyev.EVBACKEND_SELECT))

@@ -149,6 +149,7 @@ class Loop(Factories):
         "_ev_lost",
         "_ev_connection",
         "_ev_wakeup",
+        "_ev_told",
         "_ev_poller",
         "_ev_backend",
         "_ev_now",
@@ -236,6 +237,8 @@ class Loop(Factories):
         self._ev_lost: Optional[Error] = None
         self._ev_connection: Optional[Connection] = None
         self._ev_wakeup: Optional[Wakeup] = None
+        # Whether the loop that this one is embedded into has seen something to read.
+        self._ev_told = False
         self._ev_poller: Optional[select.poll] = None
         self.update()
         self._ev_connect()
@@ -868,7 +871,8 @@ class Loop(Factories):
                 or len(self._ev_names) + self._ev_refs <= 0
                 or any(self._ev_idles)
             )
-            if waits or self._ev_names or self._ev_gone:
+            told, self._ev_told = self._ev_told, False
+            if waits or told or self._ev_names or self._ev_gone:
                 self._ev_gather_from_any(waits)
         except BaseException:
             # While it only waited the connection is as it was.
@@ -929,6 +933,10 @@ class Loop(Factories):
         self._ev_take_local()
         if self._ev_embeds:
             self._ev_take_embeds(poller.poll(0))
+        if waits and (self._ev_feeds != feeds or self._ev_due):
+            # There may be such in each iteration: the daemon is listened to as well.
+            connection.read()
+            self._ev_take(connection.take())
         self._ev_busy = False
         while waits and self._ev_feeds == feeds and not self._ev_due:
             ready = poller.poll()
@@ -989,7 +997,13 @@ class Loop(Factories):
         fds = {fd for fd, _ in ready}
         for embed in self._ev_embedded():
             other = embed._ev_other
-            if other._ev_has_news() or not fds.isdisjoint(other._ev_descriptors()):
+            if other._ev_wakeup is not None and other._ev_wakeup.reader in fds:
+                # What it was woken for was noted before that: see _ev_has_news.
+                other._ev_wakeup.drain()
+                fds.discard(other._ev_wakeup.reader)
+            told = not fds.isdisjoint(other._ev_descriptors())
+            if told or other._ev_has_news():
+                other._ev_told = told
                 self._ev_feed(embed, EV_EMBED)
 
     def _ev_has_news(self) -> bool:

@@ -132,8 +132,10 @@ class Periodic(_Recurring):
         if not self._ev_interval:
             return self._ev_offset
         now = self._ev_loop._ev_now
-        interval = max(self._ev_interval, _INTERVAL_MIN)
-        at = self._ev_offset + interval * math.floor((now - self._ev_offset) / interval)
+        # Infinite ones, too, make times that are numbers.
+        interval = _values.on_wire(max(self._ev_interval, _INTERVAL_MIN))
+        offset = _values.on_wire(self._ev_offset)
+        at = offset + interval * math.floor((now - offset) / interval)
         while at <= now:
             following = at + interval
             if following == at:  # an interval below the resolution of such numbers

@@ -56,7 +56,8 @@ class Timer(Watcher):
         self._ev_set(after, repeat)
 
     def _ev_set(self, after: float, repeat: float) -> None:
-        first = _values.real(after)
+        # Repeats are counted from there: it must not be infinitely long ago.
+        first = max(_values.real(after), -_values.SECONDS_MAX)
         self._ev_repeat = _values.period(repeat)
         self._ev_looks = not self._ev_repeat
         # While inactive: what remains.
