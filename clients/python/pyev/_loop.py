@@ -882,7 +882,7 @@ class Loop(Factories):
 
     def _ev_gather_from_any(self, waits: bool) -> None:
         """Gather; if the daemon has gone and may come back, from the next one."""
-        pause = _PAUSE_S
+        pause = 0.0
         while True:
             try:
                 if self._ev_connection is None:
@@ -896,9 +896,13 @@ class Loop(Factories):
             except Error:
                 if self._ev_connection is not None or not self._ev_reconnect:
                     raise
-                if not waits or self._ev_rest(pause):
+                if not waits:
                     return
-                pause = min(pause * 2, _PAUSE_MAX_S)
+                pause = pause or _PAUSE_S
+            # One that comes and goes at once is not asked for ever, either.
+            if pause and (not waits or self._ev_rest(pause)):
+                return
+            pause = min(max(pause * 2, _PAUSE_S), _PAUSE_MAX_S)
 
     def _ev_rest(self, seconds: float) -> bool:
         """Without a daemon, wait for a while; say whether there is something to do."""
