@@ -137,3 +137,10 @@ def test_wait_and_wake(shell, daemon):
 def test_examples_are_those_that_are_there():
     named = re.findall(r"^\*\*([\w-]+)\*\* ", README.read_text("utf-8"), re.M)
     assert sorted(named) == sorted(os.listdir(LIBRARY / "examples"))
+
+
+def test_the_manual_has_the_same():
+    text = (README.parent / "man" / "evd.sh.7").read_text(encoding="utf-8")
+    text = text.replace("\\-", "-").replace("\\e", "\\")
+    for name in BLOCKS.keys() - {"loop"}:
+        assert BLOCKS[name] in text, name
