@@ -584,6 +584,9 @@ server_free(struct server *server)
 	ev_async_stop(server->loop, &server->nudge);
 	ev_signal_stop(server->loop, &server->sigterm);
 	ev_signal_stop(server->loop, &server->sigint);
+	/* libev gives them their defaults back; evd ends already. */
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
 	signals_fini(&server->signals);
 	pidpoll_fini(&server->pidpoll);
 	alarms_fini(&server->alarms);

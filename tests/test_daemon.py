@@ -260,7 +260,7 @@ def test_signal_ends_it(sig):
 
 
 def test_pending_events_are_written_before_the_end():
-    number = 200
+    number = 60  # as many commands as an iteration takes
     with Daemon() as evd, evd.connect() as c, evd.connect() as other:
         c.calls(
             [

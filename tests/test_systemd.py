@@ -61,6 +61,8 @@ u evd-member 2002 - /tmp /bin/sh
 u evd-user 2003 - /tmp /bin/sh
 """
 
+PROGRAM = "opt/evd/evd"
+
 # What a sanitizer does at the end of its program is not for a sandbox.
 SANITIZED = "[Service]\nEnvironment=ASAN_OPTIONS=detect_leaks=0\n"
 
@@ -94,14 +96,15 @@ def stage(root):
     units = root / "etc/systemd"
     for kind in ("system", "user"):
         made = (SYSTEMD / kind / "evd.service").read_text()
+        # The prefix may be where a container has a directory of its own, as /tmp.
+        made = re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/" + PROGRAM, made)
         write(units / kind / "evd.service", made)
         shutil.copy(SOURCE / "systemd" / kind / "evd.socket", units / kind)
         with open(EVD, "rb") as program:
             if b"__asan_init" in program.read():
                 write(units / kind / "evd.service.d/sanitized.conf", SANITIZED)
-    program = re.search(r"(?m)^ExecStart=/(\S+)", made).group(1)
-    (root / program).parent.mkdir(parents=True)
-    shutil.copy(EVD, root / program)
+    (root / PROGRAM).parent.mkdir(parents=True)
+    shutil.copy(EVD, root / PROGRAM)
     write(units / "system/evd-test.service", TEST_UNIT)
     write(units / "system/evd-test-manager.service", MANAGER_UNIT)
     own = (SOURCE / "systemd/sysusers/evd.conf").read_text()

@@ -789,20 +789,12 @@ ev_child()
 }
 
 # usage: _ev_is_child PID
-# Status 0 if the process is a child of this shell.
+# Status 0 if the process is a child of this shell. (Not by `read`: where a process is
+# gone before all of its file was read, bash gives the rest to whoever reads next.)
 _ev_is_child()
 {
-	[ -r "/proc/$1/status" ] || return
-	# It may be gone by now: bash reaps its children at any time.
-	{
-		while read -r _ev_v _ev_rest; do
-			case $_ev_v$_ev_rest in
-			"PPid:$_ev_pid") return ;;
-			PPid:*) break ;;
-			esac
-		done <"/proc/$1/status"
-	} 2>/dev/null || :
-	return 1
+	_ev_v=$(sed -n 's/^PPid:[^0-9]*//p' "/proc/$1/status" 2>/dev/null) || :
+	case $_ev_v in "$_ev_pid") ;; *) return 1 ;; esac
 }
 
 # usage: ev_spawn [-n NAME] [-d DATA] [-p PRIORITY] [-l] HANDLER COMMAND [ARGUMENT...]
