@@ -789,12 +789,14 @@ ev_child()
 }
 
 # usage: _ev_is_child PID
-# Status 0 if the process is a child of this shell. (Not by `read`: where a process is
-# gone before all of its file was read, bash gives the rest to whoever reads next.)
+# Status 0 if the process is a child of this shell. (Not by the child's own file: where
+# it is gone before all of that was read, bash gives the rest to whoever reads next.)
 _ev_is_child()
 {
-	_ev_v=$(sed -n 's/^PPid:[^0-9]*//p' "/proc/$1/status" 2>/dev/null) || :
-	case $_ev_v in "$_ev_pid") ;; *) return 1 ;; esac
+	_ev_v=''
+	# There is no LF at its end, so the status says nothing.
+	read -r _ev_v 2>/dev/null <"/proc/$_ev_pid/task/$_ev_pid/children" || :
+	case " $_ev_v " in *" $1 "*) ;; *) return 1 ;; esac
 }
 
 # usage: ev_spawn [-n NAME] [-d DATA] [-p PRIORITY] [-l] HANDLER COMMAND [ARGUMENT...]
