@@ -96,6 +96,7 @@ void fatal(const char *format, ...)
 
 /* What one subject has at hand while its scenario is measured. */
 struct rig {
+	enum peer_kind kind; /* what the subject needs */
 	struct peer peer;
 	struct stream *streams;
 	size_t n_streams;

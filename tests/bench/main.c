@@ -76,6 +76,7 @@ measure(struct result *result, const struct scenario *scenario, bool quick)
 			    scenario->name, subject->name);
 			continue;
 		}
+		rigs[s].kind = subject->needs;
 		rigs[s].quick = quick ? scenario->quick : 1;
 		if (subject->open != NULL)
 			subject->open(&rigs[s]);

@@ -13,18 +13,18 @@
 
 /* Answers: one in all, or one a command. */
 static size_t
-build(struct rig *rig, enum peer_kind kind, size_t n)
+build(struct rig *rig, size_t n)
 {
 	struct text *text = &rig->text;
 
 	for (size_t i = 0; i < n; i++) {
-		if (kind == PEER_EVD)
+		if (rig->kind == PEER_EVD)
 			text_add(text,
 			    "{\"cmd\":\"watch\",\"type\":\"timer\","
 			    "\"watcher\":\"t-%06zu\",\"after\":3600,"
 			    "\"reply\":false}\n",
 			    i);
-		else if (kind == PEER_REDIS)
+		else if (rig->kind == PEER_REDIS)
 			text_add(text,
 			    "*5\r\n$3\r\nSET\r\n$8\r\nt-%06zu\r\n"
 			    "$1\r\nx\r\n$2\r\nPX\r\n$7\r\n3600000\r\n",
@@ -33,7 +33,7 @@ build(struct rig *rig, enum peer_kind kind, size_t n)
 			text_add(text, "put 0 3600 60 8\r\nt-%06zu\r\n",
 			    i % 1000000);
 	}
-	if (kind != PEER_EVD)
+	if (rig->kind != PEER_EVD)
 		return (n);
 	text_add(text, "{\"cmd\":\"now\"}\n");
 	return (1);
@@ -41,15 +41,14 @@ build(struct rig *rig, enum peer_kind kind, size_t n)
 
 /* Each round has a daemon of its own: nothing of the last one is left. */
 static void
-fill(struct rig *rig, enum peer_kind kind, size_t n, double *seconds,
-    double *bytes)
+fill(struct rig *rig, size_t n, double *seconds, double *bytes)
 {
 	size_t lines;
 	double begun, before;
 
 	text_free(&rig->text);
-	lines = build(rig, kind, n);
-	peer_start(&rig->peer, kind);
+	lines = build(rig, n);
+	peer_start(&rig->peer, rig->kind);
 	rig_stream(rig);
 	before = process_private(rig->peer.pid);
 	begun = now();
@@ -61,31 +60,13 @@ fill(struct rig *rig, enum peer_kind kind, size_t n, double *seconds,
 }
 
 static void
-rate(struct rig *rig, enum peer_kind kind, double *figures)
+rate(struct rig *rig, double *figures)
 {
 	size_t n = sized(rig, TIMERS);
 	double seconds, bytes;
 
-	fill(rig, kind, n, &seconds, &bytes);
+	fill(rig, n, &seconds, &bytes);
 	figures[0] = n / seconds;
-}
-
-static void
-rate_evd(struct rig *rig, double *figures)
-{
-	rate(rig, PEER_EVD, figures);
-}
-
-static void
-rate_redis(struct rig *rig, double *figures)
-{
-	rate(rig, PEER_REDIS, figures);
-}
-
-static void
-rate_beanstalkd(struct rig *rig, double *figures)
-{
-	rate(rig, PEER_BEANSTALKD, figures);
 }
 
 static void
@@ -129,29 +110,11 @@ rate_in_process(struct rig *rig, double *figures)
 }
 
 static void
-memory(struct rig *rig, enum peer_kind kind, double *figures)
+memory(struct rig *rig, double *figures)
 {
 	double seconds;
 
-	fill(rig, kind, sized(rig, MANY), &seconds, &figures[0]);
-}
-
-static void
-memory_evd(struct rig *rig, double *figures)
-{
-	memory(rig, PEER_EVD, figures);
-}
-
-static void
-memory_redis(struct rig *rig, double *figures)
-{
-	memory(rig, PEER_REDIS, figures);
-}
-
-static void
-memory_beanstalkd(struct rig *rig, double *figures)
-{
-	memory(rig, PEER_BEANSTALKD, figures);
+	fill(rig, sized(rig, MANY), &seconds, &figures[0]);
 }
 
 const struct scenario register_scenario = {
@@ -160,10 +123,9 @@ const struct scenario register_scenario = {
 	.measures = { { "rate", "timers a second", 1, true,
 	    "0.20 of in-process libev, 3 times Redis", 0.20 } },
 	.subjects = { { "in-process libev", -1, NULL, NULL, rate_in_process },
-	    { "evd", PEER_EVD, NULL, NULL, rate_evd },
-	    { "redis SET PX", PEER_REDIS, NULL, NULL, rate_redis },
-	    { "beanstalkd put", PEER_BEANSTALKD, NULL, NULL,
-		rate_beanstalkd } },
+	    { "evd", PEER_EVD, NULL, NULL, rate },
+	    { "redis SET PX", PEER_REDIS, NULL, NULL, rate },
+	    { "beanstalkd put", PEER_BEANSTALKD, NULL, NULL, rate } },
 	.rounds = 15,
 	.quick_rounds = 5,
 	.quick = 4,
@@ -174,10 +136,9 @@ const struct scenario memory_scenario = {
 	.title = "a million named timers",
 	.measures = { { "private memory of each", "bytes", 1, false,
 	    "200 bytes" } },
-	.subjects = { { "redis SET PX", PEER_REDIS, NULL, NULL, memory_redis },
-	    { "evd", PEER_EVD, NULL, NULL, memory_evd },
-	    { "beanstalkd put", PEER_BEANSTALKD, NULL, NULL,
-		memory_beanstalkd } },
+	.subjects = { { "redis SET PX", PEER_REDIS, NULL, NULL, memory },
+	    { "evd", PEER_EVD, NULL, NULL, memory },
+	    { "beanstalkd put", PEER_BEANSTALKD, NULL, NULL, memory } },
 	.rounds = 3,
 	.quick_rounds = 1,
 	.quick = 5,

@@ -7,43 +7,21 @@
 
 #define QUESTIONS 2000
 
+static const char *const questions[] = {
+	[PEER_EVD] = "{\"cmd\":\"now\"}\n",
+	[PEER_LINES] = "{\"cmd\":\"now\"}\n",
+	[PEER_REDIS] = "PING\r\n",
+	[PEER_BEANSTALKD] = "list-tube-used\r\n",
+	[PEER_WATCHMAN] = "[\"version\"]\n",
+};
+
 static void
-open_peer(struct rig *rig, enum peer_kind kind, const char *question)
+open_peer(struct rig *rig)
 {
-	peer_start(&rig->peer, kind);
+	peer_start(&rig->peer, rig->kind);
 	pin(rig->peer.pid);
 	rig_stream(rig);
-	text_add(&rig->text, "%s", question);
-}
-
-static void
-open_lines(struct rig *rig)
-{
-	open_peer(rig, PEER_LINES, "{\"cmd\":\"now\"}\n");
-}
-
-static void
-open_evd(struct rig *rig)
-{
-	open_peer(rig, PEER_EVD, "{\"cmd\":\"now\"}\n");
-}
-
-static void
-open_redis(struct rig *rig)
-{
-	open_peer(rig, PEER_REDIS, "PING\r\n");
-}
-
-static void
-open_beanstalkd(struct rig *rig)
-{
-	open_peer(rig, PEER_BEANSTALKD, "list-tube-used\r\n");
-}
-
-static void
-open_watchman(struct rig *rig)
-{
-	open_peer(rig, PEER_WATCHMAN, "[\"version\"]\n");
+	text_add(&rig->text, "%s", questions[rig->kind]);
 }
 
 static void
@@ -70,11 +48,11 @@ const struct scenario roundtrip_scenario = {
 	.one_core = true,
 	.measures = { { "median", "us", 1e6, false, "1.15", 1.15 },
 	    { "99 %", "us", 1e6 } },
-	.subjects = { { "line server", PEER_LINES, NULL, open_lines, ask },
-	    { "evd now", PEER_EVD, NULL, open_evd, ask },
-	    { "redis PING", PEER_REDIS, NULL, open_redis, ask },
-	    { "beanstalkd", PEER_BEANSTALKD, NULL, open_beanstalkd, ask },
-	    { "watchman version", PEER_WATCHMAN, NULL, open_watchman, ask } },
+	.subjects = { { "line server", PEER_LINES, NULL, open_peer, ask },
+	    { "evd now", PEER_EVD, NULL, open_peer, ask },
+	    { "redis PING", PEER_REDIS, NULL, open_peer, ask },
+	    { "beanstalkd", PEER_BEANSTALKD, NULL, open_peer, ask },
+	    { "watchman version", PEER_WATCHMAN, NULL, open_peer, ask } },
 	.rounds = 15,
 	.quick_rounds = 15,
 	.quick = 4,
