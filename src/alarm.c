@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "busy.h"
+
 /* Alarms that hear of a break in one iteration. */
 #define TOLD_MAX 1000
 
@@ -113,15 +115,6 @@ alarms_on_prepare(struct ev_loop *loop, struct ev_prepare *prepare, int revents)
 		ev_idle_start(loop, &all->busy);
 }
 
-/* It is there so that libev does not block. */
-static void
-alarms_on_busy(struct ev_loop *loop, struct ev_idle *busy, int revents)
-{
-	(void)loop;
-	(void)busy;
-	(void)revents;
-}
-
 /* --- life ----------------------------------------------------------------- */
 
 void
@@ -131,7 +124,7 @@ alarms_init(struct alarms *all, struct wallclock *clock)
 	TAILQ_INIT(&all->groups);
 	TAILQ_INIT(&all->late);
 	ev_prepare_init(&all->prepare, alarms_on_prepare);
-	ev_idle_init(&all->busy, alarms_on_busy);
+	busy_init(&all->busy);
 	all->prepare.data = all;
 	ev_prepare_start(all->loop, &all->prepare);
 	clock->on_jump = alarms_on_jump;

@@ -3,6 +3,7 @@
 #include <ev.h>
 #include <string.h>
 
+#include "backend.h"
 #include "command.h"
 #include "pause.h"
 #include "put.h"
@@ -122,21 +123,8 @@ const struct command command_verify = {
 static void
 put_backend(struct buffer *b, unsigned int number)
 {
-	static const struct {
-		unsigned int number;
-		const char *name;
-	} backends[] = {
-		{ EVBACKEND_SELECT, "select" },
-		{ EVBACKEND_POLL, "poll" },
-		{ EVBACKEND_EPOLL, "epoll" },
-		{ EVBACKEND_LINUXAIO, "linuxaio" },
-		{ EVBACKEND_IOURING, "io_uring" },
-	};
-	const char *name = "unknown";
+	const char *name = backend_name(number);
 
-	for (size_t i = 0; i < sizeof(backends) / sizeof(backends[0]); i++)
-		if (backends[i].number == number)
-			name = backends[i].name;
 	put_key(b, "backend");
 	buffer_puts(b, "{\"number\":");
 	put_u64(b, number);

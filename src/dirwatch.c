@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "busy.h"
 #include "log.h"
 #include "memory.h"
 
@@ -764,15 +765,6 @@ dirwatch_on_prepare(struct ev_loop *loop, struct ev_prepare *prepare,
 		ev_idle_stop(loop, &dirwatch->busy);
 }
 
-/* It is there so that libev does not block. */
-static void
-dirwatch_on_busy(struct ev_loop *loop, struct ev_idle *busy, int revents)
-{
-	(void)loop;
-	(void)busy;
-	(void)revents;
-}
-
 /* --- events -------------------------------------------------------------------- */
 
 static void
@@ -919,7 +911,7 @@ dirwatch_init(struct dirwatch *dirwatch, struct ev_loop *loop)
 	marks_init(&dirwatch->marks, loop);
 	dirwatch->marks.on_event = dirwatch_on_event;
 	dirwatch->marks.on_overflow = dirwatch_on_overflow;
-	ev_idle_init(&dirwatch->busy, dirwatch_on_busy);
+	busy_init(&dirwatch->busy);
 	ev_prepare_init(&dirwatch->prepare, dirwatch_on_prepare);
 	dirwatch->prepare.data = dirwatch;
 	ev_prepare_start(loop, &dirwatch->prepare);

@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "backend.h"
+#include "busy.h"
 #include "client.h"
 #include "command.h"
 #include "connection.h"
@@ -114,15 +116,6 @@ server_on_prepare(struct ev_loop *loop, struct ev_prepare *prepare, int revents)
 	    server->clients.n, server->limits.used[LIMIT_WATCHERS]);
 	if (server_is_done(server))
 		ev_break(loop, EVBREAK_ALL);
-}
-
-/* It is there so that libev does not block. */
-static void
-server_on_busy(struct ev_loop *loop, struct ev_idle *busy, int revents)
-{
-	(void)loop;
-	(void)busy;
-	(void)revents;
 }
 
 /*
@@ -347,20 +340,6 @@ server_on_exit_timer(struct ev_loop *loop, struct ev_timer *timer, int revents)
 
 /* --- life --------------------------------------------------------------- */
 
-static const char *
-server_backend_name(struct ev_loop *loop)
-{
-	switch (ev_backend(loop)) {
-	case EVBACKEND_EPOLL:
-		return "epoll";
-	case EVBACKEND_POLL:
-		return "poll";
-	case EVBACKEND_SELECT:
-		return "select";
-	}
-	return "another backend";
-}
-
 /* As many as may be; some of them are for connections and evd's own work. */
 static void
 server_raise_nofile(struct server *server)
@@ -412,7 +391,7 @@ server_start_watchers(struct server *server)
 	ev_io_init(&server->acceptor, server_on_accept, server->listener.fd,
 	    EV_READ);
 	ev_prepare_init(&server->prepare, server_on_prepare);
-	ev_idle_init(&server->busy, server_on_busy);
+	busy_init(&server->busy);
 	ev_async_init(&server->nudge, server_on_nudge);
 	ev_async_start(loop, &server->nudge);
 	ev_set_userdata(loop, server);
@@ -499,7 +478,7 @@ server_log_start(const struct server *server)
 		   "%s",
 	    PACKAGE_STRING, server->listener.path,
 	    server->listener.adopted ? " (passed)" : "", ev_version_major(),
-	    ev_version_minor(), server_backend_name(server->loop), limits);
+	    ev_version_minor(), backend_name(ev_backend(server->loop)), limits);
 }
 
 struct server *

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "busy.h"
+
 #define TIMELINE_OF(turn_) \
 	((struct timeline *)((char *)(turn_)-offsetof(struct timeline, turn)))
 
@@ -187,21 +189,13 @@ timelines_on_timer(struct ev_loop *loop, struct ev_timer *timer, int revents)
 	(void)revents;
 }
 
-static void
-timelines_on_busy(struct ev_loop *loop, struct ev_idle *busy, int revents)
-{
-	(void)loop;
-	(void)busy;
-	(void)revents;
-}
-
 void
 timelines_init(struct timelines *all, const struct wallclock *clock)
 {
 	*all = (struct timelines){ .loop = clock->loop, .clock = clock };
 	deadlines_init(&all->turns);
 	ev_init(&all->timer, timelines_on_timer);
-	ev_idle_init(&all->busy, timelines_on_busy);
+	busy_init(&all->busy);
 	ev_check_init(&all->check, timelines_on_check);
 	all->check.data = all;
 	/* Behind the clocks' reading. */

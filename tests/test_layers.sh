@@ -11,7 +11,7 @@ base64 filestate throttle
 :jansson.h
 socket peer message refusal param event stats account fdqueue schedule
 :ev.h
-fdpoll wallclock timeline alarm pidpoll children signals marks dirwatch service
+backend busy fdpoll wallclock timeline alarm pidpoll children signals marks dirwatch service
 watcher
 recur
 watchers/async watchers/check watchers/child watchers/fork watchers/idle
