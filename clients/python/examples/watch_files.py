@@ -7,6 +7,7 @@ A PATH need not be there. Prints a line for each change; Ctrl-C ends it.
 """
 
 import os
+import signal
 import sys
 import time
 
@@ -36,9 +37,11 @@ def changed(watcher, revents):
 def main(paths):
     loop = pyev.default_loop()
     watchers = [loop.stat(os.path.abspath(path), 0.0, changed) for path in paths]
+    # Ctrl-C as an event: in a callback, KeyboardInterrupt would only be reported.
+    watchers.append(loop.signal(signal.SIGINT, lambda watcher, revents: loop.stop()))
     for watcher in watchers:
         watcher.start()
-    print("watching %d files" % len(watchers), flush=True)
+    print("watching %d files" % len(paths), flush=True)
     loop.start()
 
 
@@ -47,7 +50,5 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     try:
         main(sys.argv[1:])
-    except KeyboardInterrupt:
-        pass
     except pyev.Error as error:
         sys.exit("watch_files: %s" % error)
