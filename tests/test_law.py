@@ -2,8 +2,9 @@
 
     ticks due = events written + their overruns + what is pending + what was taken back
 
-over random operations of many clients and all types. What the clock makes due is
-bracketed by this process's own readings of it, before and after; all else is exact.
+over random operations of many clients and all types, some of them suspended. What the
+clock makes due is bracketed by this process's own readings of it, before and after, and
+what a batch makes due by the number of batches; all else is exact.
 """
 
 import contextlib
@@ -48,6 +49,12 @@ class Model:
         self.least += times
         self.most += times
 
+    def suspended(self):
+        """Its session stands still."""
+
+    def resumed(self, since, begin):
+        """Its session, which stood still since then, began to go on at begin."""
+
     # Operations that are the same for all
 
     def feed(self, rng):
@@ -71,8 +78,17 @@ class Model:
 class Clocked(Model):
     """Ticks at begin + n * period, as far as they lie in a run."""
 
-    def clock(self):
-        return time.monotonic()
+    clock = staticmethod(time.monotonic)
+
+    def before(self):
+        """The session's clock, at least."""
+        since = self.client.since
+        return since[self.clock][0] if since else self.clock()
+
+    def after(self):
+        """The same, at most."""
+        since = self.client.since
+        return since[self.clock][1] if since else self.clock()
 
     def begin(self, first, latest, period):
         self.first, self.latest, self.period = first, latest, period
@@ -88,11 +104,10 @@ class Clocked(Model):
         self.most += max(0, most)
 
     def ending(self, cmd, **members):
-        before = self.clock()
+        before = self.before()
         self.call(cmd, **members)
-        after = self.clock()
         if self.active:
-            self.over(before, after)
+            self.over(before, self.after())
 
     def stop(self, rng):
         self.ending("stop")
@@ -107,7 +122,7 @@ class Clocked(Model):
 class Timer(Clocked):
     def __init__(self, client, name, rng):
         super().__init__(client, name)
-        at = time.monotonic() + rng.choice([-0.5, 0, 0.01])
+        at = self.before() + rng.choice([-0.5, 0, 0.01])
         period = rng.choice([0.0001, 0.001, 0.01])
         self.watch("timer", at=at, repeat=period, hold=rng.random() < 0.3)
         self.begin(at, at, period)
@@ -115,18 +130,23 @@ class Timer(Clocked):
     def again(self, rng):
         """Stopped, set to another time, and started."""
         self.ending("stop")
-        at = time.monotonic() + rng.choice([-0.1, 0, 0.001])
+        at = self.before() + rng.choice([-0.1, 0, 0.001])
         self.call("set", at=at)
         self.call("start")
         self.begin(at, at, self.period)
 
     def reset(self, rng):
-        before = self.clock()
+        before = self.before()
         self.call("reset")
-        after = self.clock()
+        after = self.after()
         if self.active:
             self.over(before, after)
         self.begin(before + self.period, after + self.period, self.period)
+
+    def resumed(self, since, begin):
+        earliest, latest = since[self.clock]
+        self.first += begin[self.clock] - latest
+        self.latest += self.clock() - earliest
 
     def operations(self):
         return [*super().operations(), self.reset]
@@ -150,7 +170,7 @@ class Once(Model):
 
 
 class Periodic(Clocked):
-    """At the multiples of a period on the wall clock."""
+    """At the multiples of a period on the wall clock, but for those in a pause."""
 
     period = 0.01
 
@@ -160,19 +180,35 @@ class Periodic(Clocked):
         self.watch("periodic", interval=self.period, hold=rng.random() < 0.3)
         self.begin_wall(before)
 
-    def clock(self):
-        return time.time()
+    clock = staticmethod(time.time)
 
     def begin_wall(self, before):
+        self.active = True
+        if self.client.since:
+            return
         grid = self.period
         first = math.floor(before / grid) * grid
         self.begin(first + grid, math.ceil(self.clock() / grid) * grid + grid, grid)
+
+    def over(self, before, after):
+        if not self.client.since:
+            super().over(before, after)
+        self.active = False
 
     def again(self, rng):
         self.ending("stop")
         before = self.clock()
         self.call("start")
         self.begin_wall(before)
+
+    def suspended(self):
+        if self.active:
+            super().over(self.before(), self.after())
+            self.active = True
+
+    def resumed(self, since, begin):
+        if self.active:
+            self.begin_wall(begin[self.clock])
 
 
 class Scheduler(Periodic):
@@ -221,7 +257,7 @@ class Signal(Async):
         for _ in range(times):
             os.kill(self.client.evd.pid, self.signum)
         # The barrier: evd has taken them before any later command.
-        self.client.call("poll")
+        self.client.neighbours[0].call("poll")
         for other in self.client.models:
             if isinstance(other, Signal) and other.signum == self.signum:
                 other.fired(times * other.active)
@@ -248,7 +284,6 @@ class Child(Model):
         # It would have those that are still there as well.
         wait_until(lambda: not client.evd.children(), "no child is left")
         self.watch("child", pid=0)
-
 
     def spawn(self, rng):
         self.client.call("spawn", argv=["true"])
@@ -278,13 +313,14 @@ class Io(Model):
         client.stack.callback(os.close, self.writer)
         self.client.watch_fd(name, self.reader)
         self.active = True
-        self.readable = self.held = False
+        self.readable = self.held = self.unwritten = False
 
     def look(self):
-        self.client.call("poll")
+        self.client.neighbours[0].call("poll")
         if self.readable and not self.held:
             self.fired()
             self.held = True
+            self.unwritten = bool(self.client.since)
 
     def write(self, rng):
         os.write(self.writer, b"x" * rng.randrange(1, 100))
@@ -298,8 +334,16 @@ class Io(Model):
 
     def ack(self, rng):
         self.client.call("ack", watcher=self.name)
-        self.held = False
-        self.look()
+        self.acknowledged()
+
+    def acknowledged(self):
+        # What fired in a pause is not written, and is not acknowledged.
+        if not self.unwritten:
+            self.held = False
+            self.look()
+
+    def resumed(self, since, begin):
+        self.unwritten = False
 
     def operations(self):
         return [self.write, self.read, self.ack]
@@ -378,7 +422,52 @@ class Idle(Model):
         self.most = 1 + self.acks + self.client.acks
 
 
-TYPES = [Timer, Once, Periodic, Scheduler, Async, Signal, Child, Io, Stat, Fork, Idle]
+class Hook(Model):
+    """Fires once in each batch that begins while it is active."""
+
+    def __init__(self, client, name, rng):
+        super().__init__(client, name)
+        self.start(rng, "watch", type=self.type)
+
+    def batches(self):
+        return self.client.call("loop")["iteration"]
+
+    def start(self, rng, cmd="start", **members):
+        before = self.batches()
+        self.call(cmd, **members)
+        if not self.active:
+            self.first, self.latest = before, self.batches()
+            self.active = True
+
+    def stop(self, rng, cmd="stop"):
+        before = self.batches()
+        self.call(cmd)
+        if self.active:
+            # It may be in the middle of a batch.
+            self.least += max(0, before - self.latest - 1)
+            self.most += self.batches() - self.first
+            self.active = False
+
+    def end(self):
+        self.stop(None, "unwatch")
+
+    def operations(self):
+        return [self.clear, self.start, self.stop]
+
+
+class Prepare(Hook):
+    type = "prepare"
+
+
+class Check(Hook):
+    type = "check"
+
+
+TYPES = [
+    *(Timer, Once, Periodic, Scheduler, Async, Signal, Child, Io, Stat, Fork, Idle),
+    *(Prepare, Check),
+]
+CLOCKS = [time.monotonic, time.time]
 
 
 def acknowledge(client):
@@ -386,8 +475,28 @@ def acknowledge(client):
     client.acks += 1
     for model in client.models:
         if isinstance(model, Io) and model.client is client:
-            model.held = False
-            model.look()
+            model.acknowledged()
+
+
+def suspend(client):
+    """What it does in the pause goes by its clocks, which stand still at since."""
+    begin = {clock: clock() for clock in CLOCKS}
+    client.call("suspend")
+    client.since = {clock: (begin[clock], clock()) for clock in CLOCKS}
+    for model in client.models:
+        if model.client is client:
+            model.suspended()
+
+
+def resume(client):
+    begin = {clock: clock() for clock in CLOCKS}
+    client.call("resume")
+    # What fired in the pause is written, before anything acknowledges it.
+    client.call("poll")
+    since, client.since = client.since, None
+    for model in client.models:
+        if model.client is client:
+            model.resumed(since, begin)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -403,6 +512,7 @@ def test_law(seed, tmp_path):
             client.evd, client.stack, client.models = evd, stack, models
             client.directory = str(tmp_path)
             client.acks = 0
+            client.since = None
             client.neighbours = clients
         for n in range(scaled(3000, 300)):
             client = rng.choice(clients)
@@ -412,9 +522,14 @@ def test_law(seed, tmp_path):
                 acknowledge(client)
             elif rng.random() < 0.1:
                 client.call("poll")
+            elif rng.random() < 0.1 and client is not clients[0]:
+                (resume if client.since else suspend)(client)
             else:
                 model = rng.choice(models)
                 rng.choice(model.operations())(rng)
+        for client in clients:
+            if client.since:
+                resume(client)
         for model in models:
             model.end()
         for client in clients:
