@@ -1,5 +1,6 @@
 """pyev's Signal, Child and Async; threads, and forks."""
 
+import gc
 import os
 import signal
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 
 import pytest
 
@@ -324,6 +326,32 @@ def test_child_beside_subprocess(default, log):
     child.start()
     default.start()
     assert other.wait() == 5 and log == ["child"]
+
+
+def test_children_that_are_dropped_leave_nothing(default, log):
+    """Also those whose start was refused, here as another loop has SIGCHLD."""
+    other = pyev.Loop()
+    signals = other.signal(signal.SIGCHLD, print)
+
+    def drop(count):
+        for _ in range(count):
+            default.child(os.getpid(), False, print).start()
+            default.child(os.getpid(), True, print).start()
+            assert default.start(pyev.EVRUN_NOWAIT) is False
+            signals.start()
+            with pytest.raises(pyev.Error):
+                default.child(0, False, print).start()
+            signals.stop()
+        gc.collect()
+
+    drop(2)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    drop(200)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    # One entry of a table, with its key and weak reference, is some 200 bytes.
+    assert grown < 200 * 100
 
 
 # --- Async -------------------------------------------------------------------

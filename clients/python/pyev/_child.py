@@ -104,7 +104,6 @@ class Child(Watcher):
         self._ev_over = False
         if loop._ev_reaper is None:
             loop._ev_reaper = Reaper(loop)
-        loop._ev_reaper.children[name] = self._ev_ref
         if self._ev_takes_signal():
             _signals.acquire(loop, signal.SIGCHLD).others.add(name)
             # It may have ended already.
@@ -112,6 +111,7 @@ class Child(Watcher):
         else:
             loop._ev_unsent[name] = None
             loop._ev_immediate = True
+        loop._ev_reaper.children[name] = self._ev_ref
 
     def _ev_stops(self, name: int) -> None:
         self._ev_loop._ev_release(name)

@@ -657,6 +657,8 @@ class Loop(Factories):
                 *self._ev_idles,
             ):
                 table.pop(name, None)
+            if self._ev_reaper is not None:
+                self._ev_reaper.children.pop(name, None)
         while self._ev_broken:
             watcher, function, exception = self._ev_broken.pop(0)
             watcher.stop()
