@@ -1,14 +1,19 @@
 """What all watchers of pyev have in common: arguments, attributes, life."""
 
+import errno
 import gc
 import os
 import resource
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 
+from evdtest import LIMIT, Daemon
 from pyevtest import (
+    environment,
     fixture_default,
     fixture_evd,
     fixture_limit,
@@ -453,6 +458,61 @@ def test_a_thousand_descriptors(loop, log):
             left.close()
             right.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_too_many_descriptors_under_way():
+    """ETOOMANYREFS, as a user without privileges: those of others are no reason to wait
+    for ever, and evd's own are waited for."""
+    if os.getuid() != 0:
+        pytest.skip("needs root, to become another user")
+    program = """
+import os, resource, socket, sys
+import pyev
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+os.setgid(65533); os.setuid(65533)
+loop = pyev.Loop(debug=True)
+left, right = socket.socketpair()
+reader, writer = os.pipe()
+filled = 0
+try:
+    while True:
+        socket.send_fds(left, [b"x"], [reader] * 10)
+        filled += 10
+except OSError as error:
+    print(error.strerror)
+seen = []
+io = loop.io(writer, pyev.EV_WRITE, lambda w, r: (seen.append(r), w.stop()))
+io.start()
+try:
+    loop.start()
+except pyev.Error as error:
+    print(error)
+print(io.active, seen)
+while filled:
+    filled -= 10
+    for fd in socket.recv_fds(right, 1, 10)[1]:
+        os.close(fd)
+print(loop.start(), io.active, seen)
+watchers = [loop.io(reader, pyev.EV_READ, seen.append) for _ in range(450)]
+for watcher in watchers:
+    watcher.start()
+print(loop.start(pyev.EVRUN_NOWAIT), seen)
+"""
+    with Daemon(args=["--socket-mode", "0666"]) as evd:
+        os.chmod(evd.directory, 0o755)
+        with environment(EVD_SOCKET=evd.path):
+            done = subprocess.run(
+                [sys.executable, "-c", program],
+                env={**os.environ, "PYTHONPATH": os.path.dirname(pyev.__path__[0])},
+                stdout=subprocess.PIPE,
+                text=True,
+                timeout=LIMIT,
+                check=True,
+            )
+    refused, said, *rest = done.stdout.splitlines()
+    assert refused == os.strerror(errno.ETOOMANYREFS)
+    assert "too many of this user's are under way" in said and "64" in said
+    assert rest == ["True []", "False False [2]", "True [2]"]
 
 
 def test_commands_while_nothing_is_read(loop, pair, log):

@@ -14,6 +14,7 @@ import array
 import errno
 import itertools
 import json
+import resource
 import select
 import socket
 import time
@@ -30,8 +31,10 @@ _CHUNK = 65536
 _CHUNKS = 16
 # Reals remain text, as most (the time of each event) are never looked at.
 _decoder = json.JSONDecoder(parse_float=str)
-# Between attempts to pass descriptors when too many are under way.
+# Between attempts to pass descriptors when too many are under way, and how long
+# to go on with that when none of these are for evd any more.
 _PAUSE_S = 0.001
+_PATIENCE_S = 5.0
 
 
 class Lost(Error):
@@ -68,8 +71,8 @@ class Connection:
     def send(self, text: str, fds: Sequence[int] = ()) -> None:
         """Send whole lines and at most FDS_MAX descriptors; raises Lost.
 
-        Raises OSError with EBADF if one of the descriptors is not open; then
-        nothing was sent.
+        Raises OSError with EBADF if one of the descriptors is not open, and Error
+        if too many of this user's are under way; then nothing was sent.
         """
         data = memoryview(text.encode("ascii"))
         while data:
@@ -87,15 +90,27 @@ class Connection:
 
     def _send_fds(self, data: memoryview, fds: Sequence[int]) -> int:
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))
+        deadline = None
         while True:
             try:
                 return self._sock.sendmsg([data], [rights], socket.MSG_NOSIGNAL)
             except OSError as error:
                 if error.errno != errno.ETOOMANYREFS:
                     raise
-            # Others of this user may have passed them: then a reply changes nothing.
-            self.call("now")
-            time.sleep(_PAUSE_S)
+            if deadline is None:
+                # With the reply evd has taken all that it was passed here.
+                self.call("now")
+                deadline = time.monotonic() + _PATIENCE_S
+            elif time.monotonic() > deadline:
+                raise Error(
+                    "descriptors cannot be passed to evd: too many of this user's "
+                    "are under way, in sockets from which nobody receives them "
+                    "(at most RLIMIT_NOFILE, here %d, may be)"
+                    % resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+                )
+            else:
+                # Others may receive theirs.
+                time.sleep(_PAUSE_S)
 
     def _say_lost(self) -> None:
         """Raise Lost, with the reason if the daemon gave one before it went."""
