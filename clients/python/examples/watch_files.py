@@ -38,7 +38,8 @@ def main(paths):
     loop = pyev.default_loop()
     watchers = [loop.stat(os.path.abspath(path), 0.0, changed) for path in paths]
     # Ctrl-C as an event: in a callback, KeyboardInterrupt would only be reported.
-    watchers.append(loop.signal(signal.SIGINT, lambda watcher, revents: loop.stop()))
+    interrupt = loop.signal(signal.SIGINT, lambda watcher, revents: loop.stop())
+    interrupt.start()
     for watcher in watchers:
         watcher.start()
     print("watching %d files" % len(paths), flush=True)
