@@ -3,6 +3,7 @@
 import gc
 import inspect
 import os
+import signal
 import sys
 import time
 import warnings
@@ -148,6 +149,66 @@ def test_a_subclass_has_all_names_for_itself(evd, log):
     ticker.start()
     assert server.start() is False
     assert log == [(True, pyev.EV_TIMER)] and server.reconnect() == "mine"
+
+
+def test_a_subclass_that_does_not_initialise(loop):
+    """Whatever is done with the object, it is Error that says why that cannot be."""
+
+    class Server(pyev.Loop):
+        def __init__(self, late):
+            if late:
+                self.timer(0.0, 0.0, print).start()
+                super().__init__()
+
+    class Late:
+        def __init__(self, *arguments):
+            self.start()
+            super().__init__(*arguments)
+
+    why = "is not initialised: its __init__"
+    server = Server(late=False)
+    uses = [
+        lambda: Server(late=True),
+        server.start,
+        server.now,
+        lambda: server.debug,
+        lambda: setattr(server, "io_interval", 1.0),
+        lambda: server.signal(signal.SIGUSR1, print).start(),
+        lambda: server.child(0, False, print),
+        lambda: loop.embed(server),
+    ]
+    arguments = {
+        "Io": (0, 1),
+        "Timer": (0, 0),
+        "Periodic": (0, 1),
+        "Scheduler": (max,),
+        "Signal": (10,),
+        "Child": (0, False),
+        "Stat": ("/", 0),
+        "Embed": (loop,),
+    }
+    for name in [*arguments, "Async", "Check", "Fork", "Idle", "Prepare"]:
+        own = arguments.get(name, ())
+        base = getattr(pyev, name)
+        never = type(name, (base,), {"__init__": lambda self: None})()
+        uses += [
+            lambda base=base, own=own: type("L", (Late, base), {})(*own, loop, print),
+            never.start,
+            never.stop,
+            lambda never=never: never.feed(1),
+            lambda never=never: never.active,
+            lambda never=never: never.loop,
+        ]
+        for attribute in ("_ev", "missing"):
+            with pytest.raises(AttributeError, match="no attribute %r" % attribute):
+                getattr(never, attribute)
+    with reported() as reports:
+        for use in uses:
+            with pytest.raises(pyev.Error, match=why):
+                use()
+        del uses, server, never
+        gc.collect()
+    assert reports == []
 
 
 def test_a_loop_that_nobody_refers_to_is_gone(evd):

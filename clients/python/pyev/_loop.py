@@ -103,7 +103,9 @@ class Loop(Factories):
     reconnect: whether start() goes on with the daemon that comes back when the
         daemon has gone away, instead of raising Error. Only evd's pyev has it.
 
-    Raises Error if no daemon is to be had, TypeError and ValueError.
+    Raises Error if no daemon is to be had, TypeError and ValueError. A class that is
+    derived from this one or from a watcher's calls super().__init__() before it makes
+    use of the object, which raises Error otherwise.
     """
 
     __module__ = "pyev"
@@ -173,7 +175,7 @@ class Loop(Factories):
         flags = _environment_flags(_values.flags(flags))
         if callback is not None:
             _values.function(callback)
-        if getattr(self, "_ev_names", None) is not None:
+        if self._ev_has("_ev_names"):
             raise Error("a Loop is initialised once")
         self._ev_reconnect = bool(reconnect)
         self._ev_io_interval = _values.period(io_interval)
@@ -246,13 +248,15 @@ class Loop(Factories):
         _loops.add(self)
 
     def __del__(self) -> None:
+        if not self._ev_has("_ev_wakeup"):
+            return
         try:
             self._ev_abandon()
             if self._ev_wakeup is not None:
                 self._ev_wakeup.close()
             _signals.forget_loop(self)
         except AttributeError:
-            pass  # never initialised, or the interpreter ends
+            pass  # the interpreter ends
 
     def __delattr__(self, name: str) -> None:
         if name == "data":

@@ -26,13 +26,38 @@ if TYPE_CHECKING:
 __all__ = ["Base", "Watcher"]
 
 
-class Base:
+class Initialised:
+    """What is of no use before its __init__, and says so."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # else any name would be an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            kind = type(self).__name__
+            if name.startswith("_ev_"):
+                raise Error(
+                    "this %s is not initialised: its __init__() must call "
+                    "super().__init__() first" % kind
+                )
+            raise AttributeError("%r object has no attribute %r" % (kind, name))
+
+    def _ev_has(self, name: str) -> bool:
+        """Whether it has this attribute."""
+        try:
+            object.__getattribute__(self, name)
+        except AttributeError:
+            return False
+        return True
+
+
+class Base(Initialised):
     """What Loop is, for those that Loop itself needs."""
 
     __slots__ = ()
 
 
-class Watcher:
+class Watcher(Initialised):
     """The base of all watchers; cannot be used by itself.
 
     loop: the Loop that it belongs to.
@@ -72,7 +97,10 @@ class Watcher:
     ) -> None:
         if not isinstance(loop, Base):
             raise TypeError("a pyev.Loop is required, not %s" % type(loop).__name__)
-        if getattr(self, "_ev_loop", None) is not None and self.active:
+        loop._ev_names  # raises Error if it is not initialised
+        # A fresh one has no _ev_ref; to ask for that is the quickest.
+        fresh = not weakref.getweakrefcount(self)
+        if not fresh and self._ev_has("_ev_loop") and self.active:
             raise Error("cannot initialise a watcher while it is active")
         self._ev_callback: Callable[[Any, int], Any] = _values.function(callback)
         self._ev_priority = _values.integer(priority)
@@ -96,10 +124,13 @@ class Watcher:
         # May run at any time, in any thread: so it only leaves a note.
         try:
             loop = self._ev_loop
+        except Error:
+            return  # never initialised
+        try:
             if self._ev_name in loop._ev_names:
                 loop._ev_dropped(self, self._ev_name)
         except AttributeError:
-            pass  # never initialised, or the interpreter ends
+            pass  # the interpreter ends
 
     def __delattr__(self, name: str) -> None:
         if name == "data":
