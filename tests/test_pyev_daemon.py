@@ -1,7 +1,9 @@
 """pyev when the daemon goes away, refuses something, or an interrupt comes."""
 
+import contextlib
 import gc
 import os
+import pathlib
 import random
 import signal
 import socket
@@ -12,7 +14,7 @@ import time
 import pytest
 
 from evdtest import Daemon, wait_until
-from pyevtest import environment, fixture_limit, fixture_log, pyev
+from pyevtest import environment, fixture_limit, fixture_log, pyev, reported
 
 
 @pytest.fixture(name="daemon")
@@ -324,6 +326,67 @@ def test_ctrl_c_comes_out_of_start(daemon):
     signal.signal(signal.SIGINT, before)
     assert timer.active and loop.start(pyev.EVRUN_NOWAIT) is True
     timer.stop()
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    """Have a process stand still meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        stat = pathlib.Path("/proc/%d/stat" % pid)
+        wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "T")
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("what", ["io.stop", "stat.start", "start", "nowait", "drop"])
+def test_ctrl_c_while_the_daemon_is_stopped(daemon, log, what, tmp_path):
+    """Whatever waits for an answer ends, and the loop works when the daemon goes on."""
+    loop = pyev.Loop(debug=True)
+    left, right = socket.socketpair()
+    ios = [loop.io(right, pyev.EV_READ, log.once("io"))]
+    file = tmp_path / "file"
+    stat = loop.stat(str(file), 0.0, log.once("stat"))
+    timer = loop.timer(0.01, 0.01, lambda w, r: log and w.stop())
+    for watcher in (ios[0], timer):
+        watcher.start()
+    loop.start(pyev.EVRUN_NOWAIT)
+    waits = {
+        "io.stop": ios[0].stop,
+        "stat.start": stat.start,
+        "start": loop.start,
+        "nowait": lambda: loop.start(pyev.EVRUN_NOWAIT),
+        "drop": ios.clear,
+    }[what]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with stopped(daemon.process.pid), reported() as reports:
+        thread = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+        try:
+            thread.start()
+            waits()
+            interrupted = False
+        except KeyboardInterrupt:
+            interrupted = True
+        thread.join()
+    signal.signal(signal.SIGINT, before)
+    if what == "drop":
+        # Nobody catches what a destructor raises.
+        assert [type(report[0]) for report in reports] == [KeyboardInterrupt]
+    else:
+        assert interrupted and not reports
+    assert ios == [] or ios[0].active is (what != "io.stop")
+    assert timer.active and not stat.active
+    ios = [loop.io(right, pyev.EV_READ, log.once("io"))]
+    stat.start()
+    assert loop.start(pyev.EVRUN_NOWAIT) is True
+    ios[0].start()
+    left.send(b"x")
+    file.write_text("x")
+    assert loop.start() is False
+    assert sorted(log) == ["io", "stat"]
+    left.close()
+    right.close()
 
 
 def test_a_storm_of_interrupts_loses_no_event(daemon, log, interrupted):

@@ -762,7 +762,6 @@ class Loop(Factories):
         if answer is None:
             return
         if "error" in answer:
-            watcher.stop()
             raise Error.from_reply(answer["error"])
         watcher._ev_registered(answer["result"])
 

@@ -136,7 +136,11 @@ class Stat(Watcher):
         self._ev_loop._ev_register(name)
 
     def _ev_started(self, name: int) -> None:
-        self._ev_loop._ev_register_now(self)
+        try:
+            self._ev_loop._ev_register_now(self)
+        except BaseException:
+            self.stop()
+            raise
         if self._ev_fresh and self.active:
             # There was nobody to ask.
             try:
