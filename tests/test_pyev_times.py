@@ -2,12 +2,15 @@
 
 import base64
 import os
+import socket
+import threading
 import time
 
 import pytest
 
-from evdtest import wait_until
+from evdtest import Daemon, wait_until
 from pyevtest import (
+    environment,
     fixture_evd,
     fixture_limit,
     fixture_log,
@@ -544,6 +547,90 @@ def test_timeout_interval(loop, log):
         timer.start()
     loop.start(pyev.EVRUN_ONCE)
     assert log[-1] == "a"
+
+
+def gathered(loop, evd, log, file, starts):
+    """What one iteration brings; starts: begins what is to be gathered until then.
+
+    An event of another kind, here of a file, ends the gathering.
+    """
+    stat = loop.stat(str(file), 0.0, log.once("stat"))
+    stat.start()
+    looks = []
+
+    def change():
+        starts()
+        # The daemon has seen it all, and a moment passes for it to speak.
+        with evd.connect() as c:
+            c.call("now")
+            time.sleep(0.1)
+        looks.append(list(log))
+        file.write_text("x" * len(log))
+
+    loop.start(pyev.EVRUN_NOWAIT)
+    thread = threading.Thread(target=change)
+    thread.start()
+    before = loop.iteration
+    loop.start(pyev.EVRUN_ONCE)
+    assert loop.iteration == before + 1
+    thread.join()
+    assert looks == [[]]
+    file.unlink()
+    return sorted(log)
+
+
+@pytest.mark.parametrize("when", ["Loop", "later", "connected again"])
+@pytest.mark.parametrize("kind", ["io", "timeout"])
+def test_an_interval_gathers_until_something_else_comes(kind, when, log, tmp_path):
+    path = str(tmp_path / "socket")
+    evd = Daemon(path=path)
+    with environment(EVD_SOCKET=path):
+        given = {kind + "_interval": 3600.0}
+        if when == "later":
+            loop = pyev.Loop(debug=True)
+            loop.start(pyev.EVRUN_NOWAIT)
+            setattr(loop, *given.popitem())
+        else:
+            loop = pyev.Loop(debug=True, reconnect=True, **given)
+        if when == "connected again":
+            evd.kill()
+            evd.stop()
+            evd = Daemon(path=path)
+        pairs = [socket.socketpair() for _ in range(3)]
+        if kind == "io":
+            watchers = [
+                loop.io(right, pyev.EV_READ, log.once("w")) for _, right in pairs
+            ]
+        else:
+            soon = time.time() + 2.0
+            watchers = [
+                loop.timer(2.0, 0.0, log.once("w")),
+                loop.periodic(soon, 0.0, log.once("w")),
+                loop.scheduler(lambda w, now: max(now, soon), log.once("w")),
+            ]
+        for watcher in watchers:
+            watcher.start()
+
+        def starts():
+            for left, _ in pairs if kind == "io" else ():
+                left.send(b"x")
+            while kind == "timeout" and time.time() < soon + 0.1:
+                time.sleep(0.01)
+
+        assert gathered(loop, evd, log, tmp_path / "file", starts) == ["stat"] + ["w"] * 3
+        # And without one nothing is waited for.
+        setattr(loop, kind + "_interval", 0.0)
+        log.clear()
+        again = loop.timer(0.01, 0.0, log.once("w"))
+        if kind == "io":
+            again = loop.io(pairs[0][1], pyev.EV_READ, log.once("w"))
+        again.start()
+        assert loop.start() is False and log == ["w"]
+        for left, right in pairs:
+            left.close()
+            right.close()
+        del loop, watchers, again
+    evd.stop()
 
 
 def test_the_daemon_forgets_what_was_stopped(loop, evd):

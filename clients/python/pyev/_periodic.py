@@ -25,12 +25,14 @@ __all__ = ["Periodic", "Scheduler"]
 _INTERVAL_MIN = 1 / 8192
 # The time of a Scheduler that has failed.
 _NEVER = 1e30
+# By so many seconds the clock is set, and does not only seem to be.
+_JUMP_MIN = 1.0
 
 
 class _Recurring(Watcher):
     """What has one time after the other."""
 
-    __slots__ = ("_ev_at",)
+    __slots__ = ("_ev_at", "_ev_clock")
 
     def __init__(
         self,
@@ -41,6 +43,8 @@ class _Recurring(Watcher):
     ) -> None:
         super().__init__(loop, callback, data, priority)
         self._ev_at = 0.0
+        # By which clock that was found: how far it is ahead of CLOCK_MONOTONIC.
+        self._ev_clock = 0.0
 
     @property
     def at(self) -> _values.Seconds:
@@ -53,6 +57,10 @@ class _Recurring(Watcher):
         self.start()
 
     def _ev_command(self, name: int, fds: List[int], opened: List[int]) -> str:
+        loop = self._ev_loop
+        if abs(loop._ev_now - loop._ev_monotonic - self._ev_clock) > _JUMP_MIN:
+            # It was set before the daemon knows of this watcher.
+            loop._ev_due.append((self, {"watcher": name, "jump": True}))
         return '{"cmd":"watch","type":"periodic","watcher":%d,"offset":%r%s%s' % (
             name,
             _values.on_wire(self._ev_at),
@@ -129,9 +137,10 @@ class Periodic(_Recurring):
 
     def _ev_find(self) -> float:
         """The first time after now."""
+        now = self._ev_loop._ev_now
+        self._ev_clock = now - self._ev_loop._ev_monotonic
         if not self._ev_interval:
             return self._ev_offset
-        now = self._ev_loop._ev_now
         # Infinite ones, too, make times that are numbers.
         interval = _values.on_wire(max(self._ev_interval, _INTERVAL_MIN))
         offset = _values.on_wire(self._ev_offset)
@@ -214,6 +223,7 @@ class Scheduler(_Recurring):
     def _ev_find(self) -> Optional[BaseException]:
         """Ask for the next time; gives what went wrong."""
         now = self._ev_loop._ev_now
+        self._ev_clock = now - self._ev_loop._ev_monotonic
         try:
             at = self._ev_scheduler(self, now)
             if not isinstance(at, (float, int)):
