@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Callable, Deque, Iterator, List, Optional
 from . import _signals, _values
 from ._constants import EV_CHILD, EV_MAXPRI
 from ._errors import Error
-from ._watcher import Watcher
+from ._watcher import Table, Watcher
 
 if TYPE_CHECKING:
     from ._connection import Message
-    from ._loop import Loop, Table
+    from ._loop import Loop
 
 __all__ = ["Child", "Reaper"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Optional, cast
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._async import Async
 from ._child import Child
@@ -27,9 +27,6 @@ class Factories(Base):
     """
 
     __slots__ = ()
-
-    def _ev_this(self) -> Loop:
-        return cast("Loop", self)
 
     def io(
         self,

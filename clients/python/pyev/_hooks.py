@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from . import _values
 from ._constants import EV_MAXPRI, EVRUN_NOWAIT
 from ._errors import Error
-from ._watcher import Base, Watcher
+from ._watcher import Base, Table, Watcher
 
 if TYPE_CHECKING:
-    from ._loop import Loop, Table
+    from ._loop import Loop
 
 __all__ = ["Check", "Embed", "Fork", "Idle", "Prepare"]
 

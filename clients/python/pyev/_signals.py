@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set
 
 from . import _values
 from ._errors import Error
-from ._watcher import Watcher
+from ._watcher import Table, Watcher
 
 if TYPE_CHECKING:
-    from ._loop import Loop, Table
+    from ._loop import Loop
 
 __all__ = ["Signal", "feed_signal"]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from typing import TYPE_CHECKING, Any, Callable, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, cast
 
 from . import _values
 from ._constants import EV_ERROR, EV_MAXPRI, EV_MINPRI
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from ._connection import Message
     from ._loop import Loop
 
-__all__ = ["Base", "Watcher"]
+__all__ = ["Base", "Table", "Watcher"]
+
+# Watchers by the names of their runs.
+Table = Dict[int, "weakref.ReferenceType[Watcher]"]
 
 
 class Initialised:
@@ -55,6 +58,9 @@ class Base(Initialised):
     """What Loop is, for those that Loop itself needs."""
 
     __slots__ = ()
+
+    def _ev_this(self) -> Loop:
+        return cast("Loop", self)
 
 
 class Watcher(Initialised):
