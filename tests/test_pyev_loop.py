@@ -297,12 +297,12 @@ def test_nested(loop, log, how, outer):
     def nest(watcher, revents):
         inner.start()
         log.append(("nested", loop.start()))
+        last.start()
 
     inner = loop.timer(0.0, 10.0, inner_stop)
     nesting = loop.timer(0.0, 0.0, nest)
     nesting.start()
-    last = loop.timer(0.05, 0.0, lambda w, r: (log.append("outer"), loop.stop()))
-    last.start()
+    last = loop.timer(0.0, 0.0, lambda w, r: (log.append("outer"), loop.stop()))
     loop.start()
     assert log[:2] == [("inner", 2), ("nested", True)]
     assert (log[2:] == ["outer"]) is outer
