@@ -204,11 +204,11 @@ def test_repeat_set_to_0_ends_it(loop, log):
 
 
 def test_repeat_given_to_a_one_shot(loop, log):
-    timer = loop.timer(0.01, 0.0, log.callback("t"))
+    timer = loop.timer(0.5, 0.0, log.callback("t"))
     timer.start()
     loop.start(pyev.EVRUN_NOWAIT)
     # It has fired in the daemon before that learns of it.
-    time.sleep(0.05)
+    time.sleep(0.7)
     timer.repeat = 0.01
     for _ in range(3):
         assert loop.start(pyev.EVRUN_ONCE) is True
