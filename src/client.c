@@ -65,7 +65,7 @@ client_on_work(struct session *session)
 static void
 client_log(const struct client *c, const char *what)
 {
-	const char *name = c->session->name;
+	const char *name = c->session->id.name;
 	char session[256], who[PEER_SHOWN_SIZE];
 
 	if (!log_wants(LEVEL_DEBUG))

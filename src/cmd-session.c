@@ -132,7 +132,7 @@ command_hello_run(struct command_call *call)
 	    "protocol", PROTOCOL_VERSION, "version", PACKAGE_VERSION, "libev",
 	    ev_version_major(), ev_version_minor(), "backend",
 	    hello_backend(context->loop), "pid", (int)getpid(), "session",
-	    s->name, "limits", hello_limits(context->limits), "features",
+	    s->id.name, "limits", hello_limits(context->limits), "features",
 	    hello_features());
 	json_dump_callback(result, buffer_dump, call->out,
 	    JSON_COMPACT | JSON_EMBED);

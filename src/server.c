@@ -51,7 +51,7 @@ struct server {
 	struct alarms alarms;
 	struct zones zones;
 	struct limits limits;
-	struct session_registry registry;
+	struct registry registry;
 	struct fdpoll hangups; /* of half-closed peers */
 	struct fdpoll fdpoll;  /* what clients have passed */
 	struct pidpoll pidpoll;
@@ -518,7 +518,7 @@ server_new(const struct server_options *options)
 	alarms_init(&server->alarms, &server->clock);
 	zones_init(&server->zones);
 	server->stats.since = wallclock_monotonic(&server->clock);
-	session_registry_init(&server->registry);
+	registry_init(&server->registry);
 	server->context = (struct command_context){
 		.loop = server->loop,
 		.clock = &server->clock,
@@ -552,7 +552,7 @@ server_free(struct server *server)
 	/* Its end starts no timer. */
 	server->clients.exiting = true;
 	clients_fini(&server->clients);
-	session_registry_fini(&server->registry);
+	registry_fini(&server->registry);
 	message_fini(&server->context.message);
 	children_fini(&server->children);
 	refusals_fini(&server->refusals);

@@ -2,9 +2,7 @@
 
 #include "session.h"
 
-#include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,171 +10,11 @@
 #include "memory.h"
 #include "watchers/classes.h"
 
-/* --- the registry ------------------------------------------------------- */
-
-struct session_key {
-	uid_t uid;
-	struct slice name;
-};
-
 #define SESSION_OF_TIMELINE(t)                                   \
 	((struct session *)((char *)(t)-offsetof(struct session, \
 	    host.timeline)))
-#define SESSION_OF_NODE(n) \
-	((struct session *)((char *)(n)-offsetof(struct session, node)))
-
-void
-session_registry_init(struct session_registry *registry)
-{
-	*registry = (struct session_registry){ 0 };
-	table_init(&registry->table);
-	hash_key_init(&registry->key);
-}
-
-void
-session_registry_fini(struct session_registry *registry)
-{
-	table_fini(&registry->table);
-	free(registry->slots);
-}
-
-static bool
-session_match(const struct table_node *node, const void *key)
-{
-	const struct session *s = SESSION_OF_NODE(node);
-	const struct session_key *k = key;
-
-	return account_uid(&s->account) == k->uid && slice_is(k->name, s->name);
-}
-
-static uint32_t
-session_hash(const struct session_registry *registry,
-    const struct session_key *key)
-{
-	return hash_bytes(&registry->key, key->name.p, key->name.len) ^
-	    key->uid;
-}
-
-static struct session *
-session_lookup(struct session_registry *registry, const struct session_key *key)
-{
-	struct table_node *node = table_find(&registry->table,
-	    session_hash(registry, key), session_match, key);
-
-	return node == NULL ? NULL : SESSION_OF_NODE(node);
-}
-
-struct session *
-session_find(struct session_registry *registry, uid_t uid, struct slice name,
-    struct error *error)
-{
-	struct session_key key = { uid, name };
-	struct session *s = session_lookup(registry, &key);
-	char found[EXCERPT_SIZE];
-
-	if (s == NULL)
-		error_set(error, ERROR_NO_SUCH_SESSION,
-		    "member \"session\" is \"%s\", expected the name of a "
-		    "session of uid %ju",
-		    message_excerpt(found, name), (uintmax_t)uid);
-	return s;
-}
-
-static void
-session_register(struct session *s)
-{
-	struct session_key key = { account_uid(&s->account),
-		{ s->name, strlen(s->name) } };
-
-	table_insert(&s->registry->table, &s->node,
-	    session_hash(s->registry, &key));
-}
-
-/* --- by number ------------------------------------------------------------ */
-
-/* The first place of a number above the one given. */
-static size_t
-registry_find_slot(const struct session_registry *registry, uint64_t number)
-{
-	size_t low = 0, high = registry->n_slots;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (registry->slots[middle].number <= number)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-/* Numbers only grow, so the list stays in order. */
-static void
-registry_add_slot(struct session_registry *registry, struct session *s)
-{
-	if (registry->n_slots == registry->size) {
-		registry->size = registry->size == 0 ? 64 : 2 * registry->size;
-		registry->slots = memory_realloc(registry->slots,
-		    registry->size * sizeof(*registry->slots));
-	}
-	registry->slots[registry->n_slots++] = (struct session_slot){ s->number,
-		s };
-}
-
-/* Places are given up when most of them are empty. */
-static void
-registry_remove_slot(struct session_registry *registry, struct session *s)
-{
-	size_t n = 0;
-
-	registry->slots[registry_find_slot(registry, s->number - 1)]
-	    .session = NULL;
-	if (registry->n_slots < 2 * registry->table.count + 64)
-		return;
-	for (size_t i = 0; i < registry->n_slots; i++)
-		if (registry->slots[i].session != NULL)
-			registry->slots[n++] = registry->slots[i];
-	registry->n_slots = n;
-}
-
-struct session *
-session_next_by_number(const struct session_registry *registry,
-    uint64_t *number, size_t *visits)
-{
-	for (size_t i = registry_find_slot(registry, *number);
-	     i<registry->n_slots && * visits> 0; i++, (*visits)--) {
-		*number = registry->slots[i].number;
-		if (registry->slots[i].session != NULL)
-			return registry->slots[i].session;
-	}
-	return NULL;
-}
-
-int
-session_rename(struct session *s, struct slice name, struct error *error)
-{
-	struct session_key key = { account_uid(&s->account), name };
-	char found[EXCERPT_SIZE];
-
-	if (s->name[0] != '#')
-		return error_set(error, ERROR_SESSION_EXISTS,
-		    "member \"session\" is \"%s\", but this session is named "
-		    "\"%.64s\" already; expected one name a session",
-		    message_excerpt(found, name), s->name);
-	if (session_lookup(s->registry, &key) != NULL)
-		return error_set(error, ERROR_SESSION_EXISTS,
-		    "member \"session\" is \"%s\", which another session of "
-		    "uid %ju has; expected a free name",
-		    message_excerpt(found, name), (uintmax_t)key.uid);
-	if (account_charge(&s->account, LIMIT_BYTES, name.len, error) < 0)
-		return -1;
-	table_remove(&s->registry->table, &s->node);
-	free(s->name);
-	s->name = memory_copy(name.p, name.len);
-	session_register(s);
-	return 0;
-}
+#define SESSION_OF_ENTRY(e) \
+	((struct session *)((char *)(e)-offsetof(struct session, id)))
 
 /* --- pending, ready, held ------------------------------------------------ */
 
@@ -333,7 +171,6 @@ struct session *
 session_new(const struct session_config *config)
 {
 	struct session *s = memory_zalloc(sizeof(*s));
-	char name[24];
 
 	account_init(&s->account, config->limits, config->peer->uid);
 	s->host.loop = config->loop;
@@ -360,7 +197,6 @@ session_new(const struct session_config *config)
 	s->registry = config->registry;
 	s->on_work = config->on_work;
 	s->owner = config->owner;
-	s->number = ++config->registry->last;
 	table_init(&s->names);
 	TAILQ_INIT(&s->watchers);
 	TAILQ_INIT(&s->held);
@@ -368,10 +204,7 @@ session_new(const struct session_config *config)
 	for (int set = 0; set < QUEUE_HELD; set++)
 		for (int i = 0; i < PRIORITIES; i++)
 			TAILQ_INIT(&s->sets[set].queues[i]);
-	snprintf(name, sizeof(name), "#%" PRIu64, s->number);
-	s->name = memory_strdup(name);
-	session_register(s);
-	registry_add_slot(s->registry, s);
+	registry_add(s->registry, &s->id, &s->account);
 	return s;
 }
 
@@ -380,8 +213,7 @@ session_end(struct session *s)
 {
 	s->ended = true;
 	timeline_end(&s->host.timeline);
-	table_remove(&s->registry->table, &s->node);
-	registry_remove_slot(s->registry, s);
+	registry_remove(s->registry, &s->id);
 }
 
 static void
@@ -422,9 +254,34 @@ session_free_some(struct session *s, size_t *budget)
 	free(s->host.fed);
 	alarm_group_fini(&s->host.alarms);
 	account_fini(&s->account);
-	free(s->name);
+	free(s->id.name);
 	free(s);
 	return true;
+}
+
+struct session *
+session_find(const struct registry *registry, uid_t uid, struct slice name,
+    struct error *error)
+{
+	struct registry_entry *entry = registry_find(registry, uid, name,
+	    error);
+
+	return entry == NULL ? NULL : SESSION_OF_ENTRY(entry);
+}
+
+struct session *
+session_next_by_number(const struct registry *registry, uint64_t *number,
+    size_t *visits)
+{
+	struct registry_entry *entry = registry_next(registry, number, visits);
+
+	return entry == NULL ? NULL : SESSION_OF_ENTRY(entry);
+}
+
+int
+session_rename(struct session *s, struct slice name, struct error *error)
+{
+	return registry_rename(s->registry, &s->id, name, error);
 }
 
 /* --- watchers ----------------------------------------------------------- */

@@ -7,7 +7,7 @@
 
 #include "account.h"
 #include "buffer.h"
-#include "hash.h"
+#include "registry.h"
 #include "stats.h"
 #include "table.h"
 #include "watcher.h"
@@ -31,20 +31,6 @@
  */
 #define PRIORITIES (2 * PRIORITY_MAX + 1)
 
-struct session_slot {
-	uint64_t number;
-	struct session *session; /* NULL: it has ended */
-};
-
-/* All sessions, by uid and name, and by number. */
-struct session_registry {
-	struct table table;
-	struct hash_key key;	    /* for names of watchers as well */
-	uint64_t last;		    /* number given */
-	struct session_slot *slots; /* by number; also of some that ended */
-	size_t n_slots, size;
-};
-
 struct session_set {
 	struct watcher_list queues[PRIORITIES];
 	size_t n;
@@ -61,8 +47,8 @@ struct session_census {
 
 struct session {
 	struct watcher_host host; /* first */
-	struct table_node node;	  /* in the registry */
-	struct session_registry *registry;
+	struct registry_entry id; /* its name and number */
+	struct registry *registry;
 	struct account account;
 	struct children_set children;
 	struct peer peer;		   /* whose it is */
@@ -70,9 +56,7 @@ struct session {
 	void *owner;
 	TAILQ_ENTRY(session) entry; /* the owner's */
 	struct stats *stats;
-	uint64_t number;
 	double created; /* CLOCK_MONOTONIC */
-	char *name;	/* without quotes: "#5" or what the client chose */
 
 	struct table names; /* of watchers */
 	struct watcher_list watchers;
@@ -99,11 +83,8 @@ struct session {
 
 TAILQ_HEAD(session_list, session);
 
-void session_registry_init(struct session_registry *);
-void session_registry_fini(struct session_registry *);
-
 struct session_config {
-	struct session_registry *registry;
+	struct registry *registry;
 	struct ev_loop *loop;
 	struct timelines *timelines;
 	struct alarms *alarms;
@@ -132,18 +113,12 @@ void session_end(struct session *);
  */
 bool session_free_some(struct session *, size_t *budget);
 
-/* Borrowed; NULL with the error if the uid has no session of that name. */
-struct session *session_find(struct session_registry *, uid_t, struct slice,
+/* The session of registry_find() and of registry_next(), borrowed; or NULL. */
+struct session *session_find(const struct registry *, uid_t, struct slice,
     struct error *);
-/*
- * Borrowed; the one that was created next after number *number, which becomes
- * its own.  NULL behind the last, and when *visits, from which it takes the
- * number of places that it looks at, is used up; *number is then that of the
- * last place.
- */
-struct session *session_next_by_number(const struct session_registry *,
+struct session *session_next_by_number(const struct registry *,
     uint64_t *number, size_t *visits);
-/* Takes a name.  Returns 0, or -1 with the error and nothing changed. */
+/* See registry_rename(). */
 int session_rename(struct session *, struct slice, struct error *);
 
 struct watch_options {

@@ -31,7 +31,7 @@ static struct bench {
 	struct limits limits;
 	struct fdpoll fdpoll;
 	struct fdqueue fds; /* nobody passes any */
-	struct session_registry registry;
+	struct registry registry;
 	struct command_context context;
 	struct command_deferred *deferred;
 	struct pidpoll pidpoll;
@@ -129,7 +129,7 @@ bench_setup(void)
 	children_init(&bench.children, bench.loop, &bench.pidpoll);
 	dirwatch_init(&bench.dirwatch, bench.loop);
 	limits_init(&bench.limits);
-	session_registry_init(&bench.registry);
+	registry_init(&bench.registry);
 	buffer_init(&bench.out, NULL);
 	bench.context = (struct command_context){
 		.loop = bench.loop,
@@ -172,7 +172,7 @@ bench_teardown(void)
 	free(bench.said);
 	free(bench.text);
 	message_fini(&bench.context.message);
-	session_registry_fini(&bench.registry);
+	registry_fini(&bench.registry);
 	children_fini(&bench.children);
 	signals_fini(&bench.signals);
 	pidpoll_fini(&bench.pidpoll);

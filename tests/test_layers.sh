@@ -9,7 +9,7 @@ layers='
 log memory buffer put hash table deadlines gather listeners paths process closer feature signame civil zone calendar
 base64 filestate throttle
 :jansson.h
-socket peer message refusal param event stats account fdqueue schedule
+socket peer message refusal param event stats account registry fdqueue schedule
 :ev.h
 backend busy fdpoll wallclock timeline alarm pidpoll children signals marks dirwatch service
 watcher

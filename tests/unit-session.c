@@ -713,7 +713,7 @@ START_TEST(sessions_are_found_by_number_and_uid)
 	bench_free_session(other);
 	ck_assert_ptr_null(find_session(BENCH_UID, "#2"));
 	other = bench_new_session(BENCH_UID);
-	ck_assert_str_eq(other->name, "#3");
+	ck_assert_str_eq(other->id.name, "#3");
 	bench_free_session(other);
 }
 END_TEST
@@ -726,7 +726,7 @@ START_TEST(session_takes_one_name)
 	ck_assert_int_eq(session_rename(bench.session, SLICE("you"), &error),
 	    -1);
 	ck_assert_int_eq(error.code, ERROR_SESSION_EXISTS);
-	ck_assert_str_eq(bench.session->name, "me");
+	ck_assert_str_eq(bench.session->id.name, "me");
 }
 END_TEST
 
