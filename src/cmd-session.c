@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "batch.h"
 #include "command.h"
 #include "feature.h"
 #include "put.h"
@@ -304,10 +305,10 @@ poll_step(struct command_context *context, struct session *s,
 		if (!context->has_gathered(context, deferred->number) ||
 		    !session_has_fired(s, deferred->time))
 			return false;
-		deferred->number = session_last_batch(s);
+		deferred->number = batch_last(s);
 		deferred->count = 2;
 	}
-	if (!session_batch_is_written(s, deferred->number))
+	if (!batch_is_written(s, deferred->number))
 		return false;
 	s->at_once = false;
 	put_seq(b, s);

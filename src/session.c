@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "event.h"
 #include "memory.h"
 #include "watchers/classes.h"
 
@@ -22,18 +21,6 @@ static struct session *
 session_of(const struct watcher *w)
 {
 	return (struct session *)w->host;
-}
-
-static struct watcher_list *
-session_queue_of(struct session *s, const struct watcher *w)
-{
-	return &s->sets[w->queue].queues[PRIORITY_MAX - w->priority];
-}
-
-enum watcher_queue
-session_next_set(const struct session *s)
-{
-	return QUEUE_READY_0 + QUEUE_READY_1 - s->batch;
 }
 
 static void
@@ -76,8 +63,8 @@ session_make_ready(struct session *s, struct watcher *w)
 	session_note_work(s);
 }
 
-static void
-session_on_dequeue(struct watcher *w)
+void
+session_dequeue(struct watcher *w)
 {
 	struct session *s = session_of(w);
 
@@ -104,7 +91,7 @@ session_on_queue(struct watcher *w)
 
 	if (watcher_is_held(w) || s->ended)
 		return;
-	session_on_dequeue(w);
+	session_dequeue(w);
 	session_make_ready(s, w);
 }
 
@@ -119,10 +106,19 @@ session_on_wait(struct watcher *w)
 		session_note_work(s);
 }
 
+void
+session_hold(struct session *s, struct watcher *w)
+{
+	w->seq = s->seq;
+	w->queue = QUEUE_HELD;
+	TAILQ_INSERT_TAIL(&s->held, w, queued);
+	s->n_held++;
+}
+
 static void
 session_free_hold(struct session *s, struct watcher *w)
 {
-	session_on_dequeue(w);
+	session_dequeue(w);
 	if (w->pending)
 		session_make_ready(s, w);
 	else
@@ -192,7 +188,7 @@ session_new(const struct session_config *config)
 	children_set_init(&s->children, config->children, &s->account);
 	s->host.queue = session_on_queue;
 	s->host.wait = session_on_wait;
-	s->host.dequeue = session_on_dequeue;
+	s->host.dequeue = session_dequeue;
 	listeners_init(&s->host.resets);
 	s->registry = config->registry;
 	s->on_work = config->on_work;
@@ -402,7 +398,7 @@ session_end_input(struct session *s)
 	s->input_ended = true;
 }
 
-static void
+void
 session_forget_spent(struct session *s, struct watcher *w)
 {
 	if (w->release && w->spent && !w->active && !w->pending)
@@ -423,184 +419,7 @@ session_drop_holds(struct session *s, size_t max)
 	return TAILQ_EMPTY(&s->held);
 }
 
-/* --- writing ------------------------------------------------------------ */
-
-static void
-session_write_event(struct session *s, struct watcher *w, struct buffer *b)
-{
-	const struct watcher_class *class = w->class;
-	struct event event;
-	bool more;
-
-	watcher_catch_up(w);
-	/* It would say the same again at once, and none could acknowledge. */
-	if (s->input_ended && class->level && w->active)
-		watcher_halt(w);
-	event = (struct event){
-		.type = class->name,
-		.watcher = watcher_name(w),
-		.revents = w->revents,
-		.seq = ++s->seq,
-		.time = w->time,
-		.active = w->active,
-		.overrun = w->overrun,
-		.data = watcher_data(w),
-	};
-	event_begin(b, &event);
-	if (class->put_event != NULL)
-		class->put_event(w, b);
-	event_end(b, &event);
-
-	s->stats->events[watcher_class_index(class)]++;
-	s->stats->merged += event.overrun;
-	s->batch_ends |= w->end;
-	more = class->next != NULL && class->next(w);
-	/* What is behind it belongs to the same batch. */
-	if (more && !(w->hold && !s->input_ended))
-		return;
-	session_on_dequeue(w);
-	if (w->hold && !s->input_ended) {
-		w->seq = s->seq;
-		w->queue = QUEUE_HELD;
-		TAILQ_INSERT_TAIL(&s->held, w, queued);
-		s->n_held++;
-	}
-	if (!more)
-		watcher_written(w);
-	session_forget_spent(s, w);
-}
-
-static struct watcher *
-session_set_first(const struct session_set *set)
-{
-	if (set->n == 0)
-		return NULL;
-	for (int i = 0; i < PRIORITIES; i++)
-		if (!TAILQ_EMPTY(&set->queues[i]))
-			return TAILQ_FIRST(&set->queues[i]);
-	return NULL;
-}
-
-/* Waiting since before the batch began, so that the batch fires it. */
-static bool
-session_is_due(const struct session *s, const struct watcher *w)
-{
-	return w != NULL && w->seq < s->batches;
-}
-
-static struct watcher *
-session_first_due(const struct session *s, enum watcher_queue queue)
-{
-	const struct session_set *set = &s->sets[queue];
-	struct watcher *w;
-
-	if (set->n == 0)
-		return NULL;
-	for (int i = 0; i < PRIORITIES; i++) {
-		w = TAILQ_FIRST(&set->queues[i]);
-		if (session_is_due(s, w))
-			return w;
-	}
-	return NULL;
-}
-
-/* What the batch goes on with; NULL: it is written. */
-static struct watcher *
-session_peek(const struct session *s)
-{
-	struct watcher *w = session_first_due(s, QUEUE_CHECK);
-
-	if (w == NULL)
-		w = session_set_first(&s->sets[s->batch]);
-	if (w == NULL && s->idles != NULL) {
-		w = TAILQ_FIRST(s->idles);
-		if (!session_is_due(s, w))
-			w = NULL;
-	}
-	return w != NULL ? w : session_first_due(s, QUEUE_PREPARE);
-}
-
-/*
- * Nothing is ready, and will not be by what was set going last: the loop has
- * looked for it since.
- */
-static bool
-session_is_idle(const struct session *s)
-{
-	return s->sets[session_next_set(s)].n == 0 &&
-	    s->host.set_going != ev_iteration(s->host.loop) &&
-	    session_has_fired(s, timeline_time(&s->host.timeline));
-}
-
-/* The idles of the highest priority; NULL if there is none. */
-static struct watcher_list *
-session_find_idles(struct session *s)
-{
-	const struct watcher *w = session_set_first(&s->sets[QUEUE_IDLE]);
-
-	return w == NULL ? NULL : session_queue_of(s, w);
-}
-
-/* The input has ended, and no active watcher keeps the session going. */
-static bool
-session_is_left(const struct session *s)
-{
-	return s->input_ended && (int64_t)s->host.n_active + s->refs <= 0;
-}
-
-/* Something is ready, and more is not waited for. */
-static bool
-session_has_gathered(const struct session *s)
-{
-	if (s->sets[session_next_set(s)].n == 0)
-		return false;
-	return s->at_once || session_is_left(s) ||
-	    gather_due(&s->gather) <= timeline_time(&s->host.timeline);
-}
-
-/* Of what is ready; if nothing is, of idles.  Returns false if of neither. */
-static bool
-session_begin_batch(struct session *s)
-{
-	if (s->batch_ends || !listeners_are_told(&s->host.resets))
-		return false;
-	s->idles = session_is_idle(s) ? session_find_idles(s) : NULL;
-	if (!session_has_gathered(s) && s->idles == NULL)
-		return false;
-	gather_clear(&s->gather);
-	session_gather(s);
-	s->batch = session_next_set(s);
-	s->batches++;
-	s->host.set_going = ev_iteration(s->host.loop);
-	return true;
-}
-
-/* The next event to write: of this batch, or of a new one. */
-static struct watcher *
-session_next(struct session *s)
-{
-	struct watcher *w = session_peek(s);
-
-	if (w == NULL && session_begin_batch(s))
-		w = session_peek(s);
-	if (w != NULL && !w->pending)
-		watcher_fired(w);
-	return w;
-}
-
-void
-session_write_events(struct session *s, struct buffer *b, size_t size)
-{
-	struct watcher *w;
-
-	s->writing = true;
-	while (!s->suspended && buffer_len(b) < size &&
-	    (w = session_next(s)) != NULL)
-		session_write_event(s, w, b);
-	s->writing = false;
-	if (s->batch_ends && session_peek(s) == NULL)
-		s->finished = true;
-}
+/* --- as a loop ------------------------------------------------------------ */
 
 void
 session_reset(struct session *s)
@@ -622,50 +441,8 @@ session_n_ready(const struct session *s)
 }
 
 bool
-session_has_ready(const struct session *s)
-{
-	return session_peek(s) != NULL || s->sets[session_next_set(s)].n > 0;
-}
-
-bool
-session_has_work(const struct session *s)
-{
-	if (s->suspended)
-		return false;
-	if (session_peek(s) != NULL)
-		return true;
-	return s->sets[session_next_set(s)].n > 0 ? session_has_gathered(s) :
-						    s->sets[QUEUE_IDLE].n > 0;
-}
-
-bool
 session_has_fired(const struct session *s, double time)
 {
 	return timeline_has_expired(&s->host.timeline, time) &&
 	    alarm_group_is_settled(&s->host.alarms);
-}
-
-uint64_t
-session_last_batch(const struct session *s)
-{
-	bool idle = session_peek(s) == NULL && s->sets[QUEUE_IDLE].n > 0;
-
-	return s->batches + (idle || s->sets[session_next_set(s)].n > 0);
-}
-
-bool
-session_batch_is_written(const struct session *s, uint64_t number)
-{
-	if (s->batches > number)
-		return true;
-	if (session_peek(s) != NULL)
-		return false;
-	return s->batches == number || !session_has_work(s);
-}
-
-bool
-session_is_over(const struct session *s)
-{
-	return session_is_left(s) && TAILQ_EMPTY(&s->held) &&
-	    !session_has_ready(s) && s->sets[QUEUE_IDLE].n == 0;
 }

@@ -6,16 +6,15 @@
 #include <stdint.h>
 
 #include "account.h"
-#include "buffer.h"
 #include "registry.h"
 #include "stats.h"
 #include "table.h"
 #include "watcher.h"
 
 /*
- * A session is a virtual libev loop: it owns watchers by name, knows which of
- * them have an event pending or are held, and writes the events when it is
- * asked to, in batches.
+ * A session is a virtual libev loop: it owns watchers by name, and knows which
+ * of them have an event pending or are held.  What is written of that, and
+ * when, see batch.h.
  *
  * What is pending and ready stands in one of two sets of queues, a queue for
  * each priority.  One set is the batch that is being written; what fires
@@ -168,36 +167,48 @@ bool session_drop_holds(struct session *, size_t max);
 /* An interval of its gather was set. */
 void session_gather(struct session *);
 
-/* Writes events while less than size bytes are in the buffer. */
-void session_write_events(struct session *, struct buffer *, size_t size);
-
 /* The session as a loop is reset: its fork watchers fire. */
 void session_reset(struct session *);
 /* Up to so many of them.  Returns true when all have. */
 bool session_fire_resets(struct session *, size_t max);
 
-/* The set of what belongs to the next batch. */
-enum watcher_queue session_next_set(const struct session *);
 /* How many watchers have an event that is ready. */
 size_t session_n_ready(const struct session *);
-/* Whether any event is ready to be written. */
-bool session_has_ready(const struct session *);
-/* The same, or will be as there is nothing else; and it is time for it. */
-bool session_has_work(const struct session *);
 /*
  * Whether all that was due at that time of the session's has fired.  A
  * suspended one's has.
  */
 bool session_has_fired(const struct session *, double time);
-/* The number of the batch that ends what is ready now. */
-uint64_t session_last_batch(const struct session *);
-/* Whether the batch of that number and all before it are written. */
-bool session_batch_is_written(const struct session *, uint64_t);
+
+/* The input has ended, and no active watcher keeps the session going. */
+static inline bool
+session_is_left(const struct session *s)
+{
+	return s->input_ended && (int64_t)s->host.n_active + s->refs <= 0;
+}
 
 /*
- * The input has ended, and nothing is left that could ever be written: as
- * ev_run() returns when no watcher is active.
+ * For batches, which take watchers out of their queues.  The set of what
+ * belongs to the next one:
  */
-bool session_is_over(const struct session *);
+static inline enum watcher_queue
+session_next_set(const struct session *s)
+{
+	return QUEUE_READY_0 + QUEUE_READY_1 - s->batch;
+}
+
+/* Of a watcher that is ready or waits. */
+static inline struct watcher_list *
+session_queue_of(struct session *s, const struct watcher *w)
+{
+	return &s->sets[w->queue].queues[PRIORITY_MAX - w->priority];
+}
+
+/* Out of where it is: ready, waiting or held; or nowhere. */
+void session_dequeue(struct watcher *);
+/* Held, as its event was written, which was the last one; in no queue. */
+void session_hold(struct session *, struct watcher *);
+/* Frees it if it is to be released and its own event has stopped it. */
+void session_forget_spent(struct session *, struct watcher *);
 
 #endif

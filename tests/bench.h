@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "batch.h"
 #include "command.h"
 #include "fakeclock.h"
 #include "log.h"
@@ -269,7 +270,7 @@ bench_resume(void)
 static inline const char *
 bench_events_up_to(size_t size)
 {
-	session_write_events(bench.session, &bench.out, size);
+	batch_write_events(bench.session, &bench.out, size);
 	return bench_take_text();
 }
 
@@ -312,7 +313,7 @@ bench_summary_up_to(size_t size)
 	char *line, *lf;
 
 	*at = '\0';
-	session_write_events(bench.session, &bench.out, size);
+	batch_write_events(bench.session, &bench.out, size);
 	while (buffer_len(&bench.out) > 0) {
 		line = buffer_data(&bench.out);
 		lf = memchr(line, '\n', buffer_len(&bench.out));

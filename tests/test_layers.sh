@@ -18,7 +18,7 @@ watchers/async watchers/check watchers/child watchers/fork watchers/idle
 watchers/io watchers/periodic watchers/prepare watchers/scheduler
 watchers/signal watchers/stat watchers/timer
 watchers/classes
-session pause verify
+session batch pause verify
 connection
 command
 cmd-calendar cmd-loop cmd-process cmd-session cmd-stats cmd-watcher
