@@ -11,7 +11,8 @@ base64 filestate throttle
 :jansson.h
 socket peer message refusal param event stats account registry fdqueue schedule
 :ev.h
-backend busy fdpoll wallclock timeline alarm pidpoll children signals marks dirwatch service
+backend busy fdpoll wallclock timeline alarm pidpoll children signals marks mounts jobs place way dirwatch
+service
 watcher
 recur
 watchers/async watchers/check watchers/child watchers/fork watchers/idle
