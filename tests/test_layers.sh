@@ -6,7 +6,7 @@
 cd "$EVD_SRCDIR" || exit 1
 
 layers='
-log memory buffer put hash table deadlines gather listeners paths process closer feature signame civil zone calendar cron
+log memory buffer put hash table deadlines gather listeners paths process closer feature signame civil tzrule zone zones calendar cron
 base64 filestate throttle
 :jansson.h
 socket peer message refusal param event stats account registry fdqueue schedule
