@@ -23,7 +23,7 @@ session batch pause verify
 connection
 command
 cmd-calendar cmd-loop cmd-process cmd-session cmd-stats cmd-watcher
-client
+client acceptor
 ensure
 server
 main
