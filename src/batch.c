@@ -43,7 +43,8 @@ batch_write_event(struct session *s, struct watcher *w, struct buffer *b)
 		session_hold(s, w);
 	if (!more)
 		watcher_written(w);
-	session_forget_spent(s, w);
+	if (w->release)
+		session_forget_spent(s, w);
 }
 
 static struct watcher *

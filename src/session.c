@@ -106,15 +106,6 @@ session_on_wait(struct watcher *w)
 		session_note_work(s);
 }
 
-void
-session_hold(struct session *s, struct watcher *w)
-{
-	w->seq = s->seq;
-	w->queue = QUEUE_HELD;
-	TAILQ_INSERT_TAIL(&s->held, w, queued);
-	s->n_held++;
-}
-
 static void
 session_free_hold(struct session *s, struct watcher *w)
 {
@@ -401,7 +392,7 @@ session_end_input(struct session *s)
 void
 session_forget_spent(struct session *s, struct watcher *w)
 {
-	if (w->release && w->spent && !w->active && !w->pending)
+	if (w->spent && !w->active && !w->pending)
 		session_free_watcher(s, w);
 }
 
@@ -414,7 +405,8 @@ session_drop_holds(struct session *s, size_t max)
 		if (w->class->level && w->active)
 			watcher_halt(w);
 		session_free_hold(s, w);
-		session_forget_spent(s, w);
+		if (w->release)
+			session_forget_spent(s, w);
 	}
 	return TAILQ_EMPTY(&s->held);
 }

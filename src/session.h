@@ -207,8 +207,16 @@ session_queue_of(struct session *s, const struct watcher *w)
 /* Out of where it is: ready, waiting or held; or nowhere. */
 void session_dequeue(struct watcher *);
 /* Held, as its event was written, which was the last one; in no queue. */
-void session_hold(struct session *, struct watcher *);
-/* Frees it if it is to be released and its own event has stopped it. */
+static inline void
+session_hold(struct session *s, struct watcher *w)
+{
+	w->seq = s->seq;
+	w->queue = QUEUE_HELD;
+	TAILQ_INSERT_TAIL(&s->held, w, queued);
+	s->n_held++;
+}
+
+/* To be released: frees it if its own event has stopped it. */
 void session_forget_spent(struct session *, struct watcher *);
 
 #endif
