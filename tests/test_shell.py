@@ -1,6 +1,7 @@
 """evd.sh, the client for shell scripts: watchers, events and the loop, in each shell."""
 
 import os
+import re
 import time
 
 import pytest
@@ -324,6 +325,74 @@ def test_stat(shell, daemon):
     assert out[0].split()[3:] == out[1].split()[:2]
     # Nine decimals of a second, all of them.
     assert out[1].split()[2] == "20"
+
+
+MEMBERS = "dev ino mode nlink uid gid rdev size atime mtime ctime".split()
+SHOW_STAT = "echo " + " ".join(
+    "$EV_%s_%s" % (side, member.upper()) for side in ("ATTR", "PREV") for member in MEMBERS
+)
+
+
+def stat_values(line):
+    """What an event's line says of a file, and said before, digit for digit."""
+    numbers = re.findall(rb'"(?:%s)":([0-9.]+)' % "|".join(MEMBERS).encode(), line)
+    return b" ".join(numbers).decode()
+
+
+def test_stat_says_all_of_each_change(shell, daemon, tmp_path):
+    path = tmp_path / "note"
+    with daemon.connect() as other:
+        other.watch("stat", "w", path=str(path))
+        out = run(
+            shell,
+            """
+            cd %s
+            n=0
+            changed() {
+                %s
+                n=$((n + 1))
+                case $n in
+                1) chmod 600 note ;;
+                2) touch -m -d @7.000000001 note ;;
+                3) ln note also ;;
+                4) touch -d @1.5 tmp; mv tmp note ;;
+                5) rm note ;;
+                6) ev_stop ;;
+                esac
+            }
+            ev_stat changed note
+            echo hello >tmp; mv tmp note
+            ev_run
+            """
+            % (tmp_path, SHOW_STAT),
+            daemon,
+        )
+        assert out == [stat_values(other.line()) for _ in range(6)]
+
+
+def test_numbers_of_a_file_are_exact(shell):
+    """Also those that jq would round; no file system here has such inodes."""
+    attr = dict.fromkeys(MEMBERS, 1)
+    attr.update(ino=2**64 - 1, atime="1.000000001", mtime="0.000000000")
+    prev = dict(attr, ino=2**53 + 1, ctime="1795397824.500012345")
+    sides = [
+        '"%s":{%s}' % (side, ",".join('"%s":%s' % member for member in values.items()))
+        for side, values in [("attr", attr), ("prev", prev)]
+    ]
+    event = '{"event":"stat","watcher":"w","revents":4096,"seq":1,"time":5.000000,%s,%s}'
+    out = run(
+        shell,
+        """
+        _ev_line=$(jq -R -r "$_ev_jq_program" <<'END'
+%s
+END
+        )
+        eval "_ev_$_ev_line"
+        %s
+        """
+        % (event % tuple(sides), SHOW_STAT),
+    )
+    assert out == ["%s %s" % tuple(" ".join(map(str, v.values())) for v in (attr, prev))]
 
 
 NAMES = [
