@@ -35,6 +35,12 @@ LIMIT = 60.0
 EVD = os.path.abspath(os.environ.get("EVD", "evd"))
 WRAPPER = shlex.split(os.environ.get("EVD_WRAPPER", ""))
 
+# As at a terminal, also where the tests run behind nohup or as a shell's background
+# job: those have them ignored, and hand that down.
+for _signum in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(_signum) == signal.SIG_IGN:
+        signal.signal(_signum, signal.SIG_DFL)
+
 READ = 0x1
 WRITE = 0x2
 TIMER = 0x100

@@ -288,24 +288,25 @@ def test_events_of_timers_come_together_and_rarely(evd):
         assert (first["watcher"], second["watcher"]) == ("a", "b")
         assert time.monotonic() - begin >= 0.2
         assert count([first, second]) >= 200 + 100 - 2
-        assert c.call("loop")["iteration"] == 1
-        # One for b, one for the interval, one for the command.
-        assert evd.wakeups() - before < 10
+        batches = c.call("loop")["iteration"]
+        assert 1 <= batches <= (time.monotonic() - begin) / 0.2
+        # One for b, one for each interval, one for the command.
+        assert evd.wakeups() - before < 10 + 2 * batches
 
 
 def test_events_of_descriptors_come_together(evd):
     pipes = [os.pipe() for _ in range(3)]
     with evd.connect() as c:
-        c.call("loop", io_interval=0.2)
+        c.call("loop", io_interval=1)
         for n, (read, _) in enumerate(pipes):
             c.watch_fd(n, read)
         begin = time.monotonic()
         for _, write in pipes:
             os.write(write, b"x")
-            barrier(c)
+            c.call("now")
         assert not c.events
         assert [c.event()["watcher"] for _ in pipes] == [0, 1, 2]
-        assert time.monotonic() - begin >= 0.2
+        assert time.monotonic() - begin >= 1
         assert c.call("loop")["iteration"] == 1
         # What another kind of event finds there goes with it.
         c.watch("timer", "t", after=0.01)
