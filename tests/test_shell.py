@@ -243,7 +243,9 @@ def test_child_of_another(shell, daemon):
         shell,
         """
         ended() { echo "$EV_EVENT [$EV_EXIT]"; }
-        ev_child -n other ended "$(sh -c 'sleep 0.2 >/dev/null & echo $!')"
+        pid=$(sh -c 'sleep 1000 >/dev/null & echo $!')
+        ev_child -n other ended "$pid"
+        kill "$pid"
         ev_run
         """,
         daemon,
