@@ -1051,7 +1051,9 @@ def test_traps_of_the_script_are_its_own(shell, daemon):
         trap 'echo term; ev_stop' TERM
         h() { :; }
         ev_timer h 60
-        echo ready
+        # From inside of the loop: before it there is none that ev_stop could end.
+        ready() { echo ready; }
+        ev_timer ready 0
         ev_run
         echo "after $EV_RESULT"
         """,
