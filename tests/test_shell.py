@@ -1239,15 +1239,20 @@ def test_suspend(shell, daemon):
         shell,
         """
         say() { echo "$EV_WATCHER"; }
-        ev_timer say 0.05
+        ev_timer say 3600
+        ev_timer -s -n soon say 0.05
         ev_suspend
+        ev_start soon
         ev_remaining say; one=$EV_RESULT
+        ev_remaining soon; two=$EV_RESULT
         sleep 0.1
         ev_run nowait
         ev_remaining say; [ "$one" = "$EV_RESULT" ] && echo stands
+        ev_remaining soon; [ "$two" = "$EV_RESULT" ] && echo stands
         ev_resume
+        ev_stop say
         ev_run
         """,
         daemon,
     )
-    assert out == ["stands", "say"]
+    assert out == ["stands", "stands", "soon"]
