@@ -185,8 +185,10 @@ def test_many_signals_lose_no_event(shell, daemon):
             os.kill(running.pid, 10)
             time.sleep(0.001)
         running.process.wait()
-        # The last signal may have found the shell ending.
-        assert "n 4" in running.stdout, running.stdout + running.stderr
+        # The last signal may have found the shell ending. The last tick may have
+        # been merged with any number of others.
+        said = re.search(r"^n (\d+) s", running.stdout, re.M)
+        assert said and int(said[1]) >= 400, running.stdout + running.stderr
 
 
 def test_child(shell, daemon):
