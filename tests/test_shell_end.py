@@ -27,8 +27,8 @@ def kinds(running):
     for pid in running.processes():
         try:
             found[pid] = pathlib.Path("/proc/%d/comm" % pid).read_text().strip()
-        except FileNotFoundError:
-            pass
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # It has ended, before the file was opened or while it was read.
     return found
 
 
