@@ -356,7 +356,9 @@ def test_killed_script_whose_child_lives_on(shell, daemon):
             lambda: not {"socat", "jq"} & set(kinds(running).values()),
             "socat and jq have ended",
         )
-        assert len(running.processes()) == 1
+        evdtest.wait_until(
+            lambda: len(running.processes()) == 1, "only the child is left"
+        )
         for pid in running.processes():
             os.kill(pid, signal.SIGKILL)
 
@@ -379,9 +381,9 @@ def test_close_ends_the_session_also_if_a_child_has_the_descriptors(shell, daemo
         h() { :; }
         ev_timer h 60
         sleep 1000 & pid=$!
+        trap 'kill $pid' TERM
         ev_close
         echo closed
-        trap 'kill $pid' TERM
         wait || :
         """,
         daemon,
