@@ -1,5 +1,6 @@
 """The scripts in clients/shell/examples do what they say, in each shell."""
 
+import contextlib
 import os
 import signal
 
@@ -46,6 +47,16 @@ def has(running, name, text):
     evdtest.wait_until(there, "%s has %r" % (name, text))
 
 
+@contextlib.contextmanager
+def unseen(daemon):
+    """What is done meanwhile, however long it takes, the daemon sees all at once."""
+    os.kill(daemon.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(daemon.pid, signal.SIGCONT)
+
+
 def end(running, sig=signal.SIGTERM):
     os.kill(running.pid, sig)
     assert running.wait() == -sig
@@ -70,10 +81,12 @@ def test_build_on_save(shell):
         ) as running:
             # Its own two, the timer, and that of the library.
             registered(daemon, 4)
-            write(running, "a", "one\n")
-            write(running, "b", "two\n")
+            with unseen(daemon):
+                write(running, "a", "one\n")
+                write(running, "b", "two\n")
             has(running, "built", "one\ntwo\n")
-            write(running, "b", "three\n")
+            with unseen(daemon):
+                write(running, "b", "three\n")
             has(running, "built", "one\ntwo\none\nthree\n")
             assert "build-on-save: status 1\n" in running.stderr
             end(running)
