@@ -136,10 +136,13 @@ def test_signal(shell, daemon):
         daemon,
     ) as running:
         running.said("ready")
+        running.asleep()
         os.kill(running.pid, 10)
         running.said("usr1 1 10")
+        running.asleep()
         os.kill(running.pid, 12)
         running.said("usr1 2 12")
+        running.asleep()
         os.kill(running.pid, 10)
         assert running.wait() == 0, running.stderr
         assert running.stderr == ""
@@ -1064,8 +1067,10 @@ def test_traps_of_the_script_are_its_own(shell, daemon):
         daemon,
     ) as running:
         running.said("ready")
+        running.asleep()
         os.kill(running.pid, 10)
         running.said("usr1")
+        running.asleep()
         os.kill(running.pid, 15)
         assert running.wait() == 0, running.stderr
         assert running.stdout == "ready\nusr1\nterm\nafter 1\nexit trap\n"

@@ -393,6 +393,7 @@ def test_close_ends_the_session_also_if_a_child_has_the_descriptors(shell, daemo
             lambda: not {"socat", "jq"} & set(kinds(running).values()),
             "socat and jq have ended",
         )
+        running.asleep()
         os.kill(running.pid, signal.SIGTERM)
         running.wait()
 
@@ -412,6 +413,7 @@ def test_interrupt_from_the_terminal_reaches_only_the_script(shell, daemon):
         daemon,
     ) as running:
         running.said("ready")
+        running.asleep()
         os.killpg(running.pid, signal.SIGINT)
         assert running.wait() == 0, running.stderr
         assert running.stdout == "ready\nint 2\nstill there\n"
