@@ -719,6 +719,17 @@ _ev_refused()
 	_ev_fail "$1" "$_ev_error"
 }
 
+# usage: _ev_plain TYPE ARGUMENT...
+# Registers a watcher of a type that has nothing of its own: options and a HANDLER.
+_ev_plain()
+{
+	_ev_plain=$1
+	shift
+	_ev_args "ev_$_ev_plain" 1 1 HANDLER "$@" || return
+	shift "$_ev_shift"
+	_ev_register "$1" "$_ev_plain"
+}
+
 # usage: ev_timer [-n NAME] [-d DATA] [-p PRIORITY] [-1hs] HANDLER AFTER [REPEAT]
 # Runs HANDLER after AFTER seconds, then every REPEAT seconds. Prints nothing. Status
 # 0, or 1 (refused) or 2 (wrong arguments) and a message.
@@ -889,9 +900,7 @@ ev_io()
 # Runs HANDLER when somebody calls ev_send. Prints nothing. Status as ev_timer.
 ev_async()
 {
-	_ev_args ev_async 1 1 HANDLER "$@" || return
-	shift "$_ev_shift"
-	_ev_register "$1" async
+	_ev_plain async "$@"
 }
 
 # usage: ev_idle [-n NAME] [-d DATA] [-p PRIORITY] [-1s] HANDLER
@@ -908,18 +917,14 @@ ev_idle()
 # Runs HANDLER behind each batch of events. Prints nothing. Status as ev_timer.
 ev_prepare()
 {
-	_ev_args ev_prepare 1 1 HANDLER "$@" || return
-	shift "$_ev_shift"
-	_ev_register "$1" prepare
+	_ev_plain prepare "$@"
 }
 
 # usage: ev_check [-n NAME] [-d DATA] [-p PRIORITY] [-1s] HANDLER
 # Runs HANDLER before each batch of events. Prints nothing. Status as ev_timer.
 ev_check()
 {
-	_ev_args ev_check 1 1 HANDLER "$@" || return
-	shift "$_ev_shift"
-	_ev_register "$1" check
+	_ev_plain check "$@"
 }
 
 # --- the life of a watcher ----------------------------------------------------
