@@ -11,6 +11,7 @@ after LIMIT seconds, which is only ever reached where something is broken.
 
 import array
 import collections
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -435,6 +436,32 @@ def connected(path):
             return None
 
     return wait_until(attempt, "somebody listens at " + path)
+
+
+@contextlib.contextmanager
+def logging_to(stderr, broken=False):
+    """A client of a daemon that logs all there is to a descriptor, which stays ours.
+
+    The daemon has to end well. broken: nothing can be written there, of which a
+    wrapper makes what it likes.
+    """
+    directory = temporary_directory()
+    path = os.path.join(directory, "socket")
+    process = subprocess.Popen(
+        [*WRAPPER, EVD, "--socket", path, "--log-level", "debug"],
+        env=environment(),
+        stderr=stderr,
+    )
+    try:
+        with connected(path) as client:
+            yield client
+        process.terminate()
+        status = process.wait(LIMIT)
+        assert status == 0 or (broken and WRAPPER)
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(directory)
 
 
 def barrier(other):

@@ -7,11 +7,8 @@ the environment tries as many as the claims say; without it, some.
 import os
 import signal
 import socket
-import subprocess
 import threading
 import time
-
-import pytest
 
 import evdtest
 from evdtest import Client, Daemon, command, count, due, encode, scaled, wait_until
@@ -282,29 +279,3 @@ def test_stopped_and_continued():
             seen.append(stopped["cleared"])
         ticks = max(due(now - start, 0.001))
         assert ticks - 100 <= count(seen) <= ticks
-
-
-def connected(path):
-    """A client, or None while there is no daemon."""
-    try:
-        return Client(path)
-    except (FileNotFoundError, ConnectionRefusedError):
-        return None
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
-def test_log_on_a_full_disk(tmp_path):
-    path = str(tmp_path / "socket")
-    with open("/dev/full", "wb") as full:
-        process = subprocess.Popen(
-            [*evdtest.WRAPPER, evdtest.EVD, "--socket", path, "--log-level", "debug"],
-            env=evdtest.environment(),
-            stderr=full,
-        )
-        try:
-            with wait_until(lambda: connected(path), "it listens") as c:
-                for _ in range(100):
-                    c.call("now")
-        finally:
-            process.terminate()
-            assert process.wait(evdtest.LIMIT) == 0
