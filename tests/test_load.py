@@ -201,8 +201,8 @@ def test_a_thousand_that_never_read():
         time.sleep(1)
         assert (evd.memory(), evd.wakeups(), evd.cpu()) == before
         for client in silent[:: clients // 10]:
-            client.send(*[command("stop", watcher=n) for n in range(2)])
-            client.send(command("now"))
+            ends = [command("stop", watcher=n) for n in range(2)]
+            client.send(*ends, command("now"))
             *stopped, now = (reply["result"] for reply in client.replies(3))
             for n in range(2):
                 seen = [event for event in client.events if event["watcher"] == n]
@@ -271,8 +271,9 @@ def test_stopped_and_continued():
         for other in others:
             assert "result" in other.recv()
             other.close()
-        stopped = c.call("stop", watcher="t")
-        now = c.call("now")["monotonic"]
+        ends = [command("stop", watcher="t"), command("now")]
+        stopped, now = (r["result"] for r in c.calls(ends))
+        now = now["monotonic"]
         seen = [event for event in c.events if event["watcher"] == "t"]
         assert [e["watcher"] for e in c.events].count("once") == 1
         if stopped:
