@@ -10,7 +10,7 @@ import warnings
 
 import pytest
 
-from evdtest import wait_until
+from evdtest import LIMIT, wait_until
 from pyevtest import (
     environment,
     fixture_default,
@@ -675,10 +675,14 @@ def test_idle_and_events(loop, log):
 
 
 def test_idle_finds_events_between(loop, log):
-    idle = loop.idle(log.callback("idle"))
+    def callback(watcher, revents):
+        log.append("idle")
+        if len(log) == 1:
+            timer.start()
+
+    idle = loop.idle(callback)
     timer = loop.timer(0.05, 0.0, lambda watcher, revents: loop.stop())
-    for watcher in (idle, timer):
-        watcher.start()
+    idle.start()
     loop.start()
     assert log and set(log) == {"idle"}
     idle.stop()
@@ -702,15 +706,18 @@ def test_fork_watchers_fire_after_reset(loop, log):
 def test_embed_without_callback(loop, log):
     inner = pyev.Loop(debug=True)
     timers = [inner.timer(0.01 * n, 0.0, log.callback(n)) for n in range(3)]
+    timers[2].callback = lambda watcher, revents: (log.append(2), loop.stop())
     for timer in timers:
         timer.start()
     embed = pyev.Embed(inner, loop)
     assert embed.other is inner and embed.callback is None
     embed.start()
-    last = loop.timer(0.3, 0.0, lambda watcher, revents: loop.stop())
-    last.start()
+    # So that the outer loop goes on.
+    other = loop.timer(3600.0, 0.0, print)
+    other.start()
     loop.start()
     assert log == [0, 1, 2]
+    other.stop()
     embed.stop()
 
 
@@ -799,11 +806,12 @@ def test_embedded_loop_that_is_idle_reads_what_comes_late(loop):
 def test_async_that_sends_itself_does_not_shut_out_the_daemon(loop, log):
     def callback(watcher, revents):
         log.append(revents)
-        if len(log) < 200000:
+        if len(log) < 200000 or time.monotonic() < end:
             watcher.send()
         else:
             loop.stop()
 
+    end = time.monotonic() + LIMIT
     again = getattr(loop, "async")(callback)
     again.start()
     again.send()
@@ -850,8 +858,8 @@ def test_what_cannot_be_embedded(loop):
 
 
 def test_suspend(loop, log):
-    timer = loop.timer(0.05, 0.0, log.callback("t"))
-    repeating = loop.timer(0.05, 3600.0, log.callback("r"))
+    timer = loop.timer(2.0, 0.0, log.callback("t"))
+    repeating = loop.timer(2.0, 3600.0, log.callback("r"))
     periodic = loop.periodic(0.0, 3600.0, log.callback("p"))
     for watcher in (timer, repeating, periodic):
         watcher.start()

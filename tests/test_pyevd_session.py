@@ -594,6 +594,44 @@ def test_a_watch_cancelled_as_its_reply_comes_leaves_no_watcher(evd, other, earl
 
 
 @session_test
+async def test_cancelled_at_each_step(session, other):
+    """Whatever it waits for just then, nothing is left, here and in the daemon."""
+    reader, writer = os.pipe()
+    os.write(writer, b"x")
+
+    async def work():
+        async with session.watch("timer", after=0, repeat=0.001) as tick:
+            async for _ in tick:
+                break
+            await tick.stop()
+        async with session.spawn(["sleep", "1000"]) as child:
+            await child.kill()
+            await child.wait()
+        async with session.watch("io", fd=reader, events="r") as readable:
+            for _ in range(2):
+                await readable.__anext__()
+
+    steps = 0
+    done = False
+    while not done:
+        task = asyncio.ensure_future(work())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        done = not task.cancelled()
+        # The second is behind what the first one's answers have brought about.
+        await session.poll()
+        await session.poll()
+        assert watchers(other, session) == []
+        assert not session._watchers and session.queued == 0
+        steps += 1 + steps // 20
+    assert task.exception() is None
+    os.close(reader)
+    os.close(writer)
+
+
+@session_test
 async def test_a_cancelled_watch_does_not_take_another_ones_name(session, other):
     await session.watch("async", "mine")
     task = asyncio.ensure_future(session.watch("async", "mine"))
