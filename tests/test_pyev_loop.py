@@ -212,13 +212,20 @@ def test_a_subclass_that_does_not_initialise(loop):
 
 
 def test_a_loop_that_nobody_refers_to_is_gone(evd):
-    for make in (pyev.Loop, pyev.default_loop):
-        before = evd.fds()
-        loop = make()
-        loop.timer(5, 5, print).start()
-        assert evd.fds() > before
-        del loop
-        wait_until(lambda: evd.fds() <= before, "closed")
+    with evd.connect() as c:
+
+        def sessions():
+            return {session["session"] for session in c.call("list")["sessions"]}
+
+        for make in (pyev.Loop, pyev.default_loop):
+            # Those of other tests may still be there, or not.
+            before = sessions()
+            loop = make()
+            loop.timer(5, 5, print).start()
+            own = sessions() - before
+            assert len(own) == 1
+            del loop
+            wait_until(lambda: not own & sessions(), "closed")
 
 
 def test_public_names_have_docstrings():

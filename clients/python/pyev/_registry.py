@@ -317,7 +317,7 @@ class Registry(Pending):
         """Have signals wake this loop, in the thread that handles them."""
         if threading.current_thread() is threading.main_thread():
             if self._ev_wakeup is not None:
-                self._ev_wakeup.arm()
+                self._ev_wakeup.arm(anew=self._ev_depth <= 1)
 
     def _ev_after_fork(self) -> None:
         """In the child: the connection is the parent's."""

@@ -46,25 +46,30 @@ class Wakeup:
                 pass
         return bool(signals)
 
-    def arm(self) -> bool:
-        """Have signals written to it from now on; say whether they were not yet.
+    def arm(self, anew: bool) -> None:
+        """Have signals written to it from now on. In the main thread only.
 
-        In the main thread only.
+        anew: whether no arm() without a disarm() is under way: what may be left is of
+        one that was interrupted.
         """
-        if self._before is not None:
-            return False
-        self._before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        return True
+        # A signal may come, and its handler raise, between any two of these.
+        if self._before is None:
+            self._before = -1
+        elif not anew:
+            return
+        before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        if before != self._writer:
+            self._before = before
 
     def disarm(self) -> None:
         """Give the signals back to who had them before arm(). In the main thread."""
-        before, self._before = self._before, None
-        if before is None:
+        if self._before is None:
             return
         try:
-            signal.set_wakeup_fd(before)
+            signal.set_wakeup_fd(self._before)
         except (OSError, ValueError):
             signal.set_wakeup_fd(-1)  # theirs was closed meanwhile
+        self._before = None
 
     def close(self) -> None:
         """Close both ends; what is armed is given back first."""
