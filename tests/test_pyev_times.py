@@ -536,8 +536,11 @@ def test_stat_sees_each_last_state(loop, log, file):
 def test_timeout_interval(loop, log):
     """What comes within it comes in one iteration."""
     loop.timeout_interval = 2.0
-    # The first start() on a connection also asks for what is ready by then.
+    # The first commands on a connection also ask for what is ready by then.
+    far = loop.timer(3600.0, 0.0, print)
+    far.start()
     loop.start(pyev.EVRUN_NOWAIT)
+    far.stop()
     timers = [loop.timer(0.01 * n, 0.0, log.callback(n)) for n in range(1, 10)]
     for timer in timers:
         timer.start()

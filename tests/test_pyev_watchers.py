@@ -469,7 +469,8 @@ def test_too_many_descriptors_under_way():
 import os, resource, socket, sys
 import pyev
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-os.setgid(65533); os.setuid(65533)
+# A user that nobody else is: what is under way counts for the user.
+os.setgid(65533); os.setuid(100000 + os.getpid())
 loop = pyev.Loop(debug=True)
 left, right = socket.socketpair()
 reader, writer = os.pipe()
