@@ -124,17 +124,20 @@ table_find(const struct table *t, uint32_t hash, table_match *match,
 /* --- changing ------------------------------------------------------------ */
 
 static void
-slots_put(struct table_slots *slots, struct table_node *node)
+slots_put(struct table_slots *slots, uint32_t hash, struct table_node *node)
 {
-	size_t i = slots_first(slots, 0, node->hash);
+	size_t i = slots_first(slots, 0, hash);
 
 	while (slots->hashes[i] != 0)
 		i = slots_next(slots, 0, i);
-	slots->hashes[i] = node->hash;
+	slots->hashes[i] = hash;
 	slots->nodes[i] = node;
 }
 
-/* The old slots go when the last of them was moved. */
+/*
+ * The old slots go when the last of them was moved.  The nodes themselves are
+ * not looked at: each would be a wait for memory.
+ */
 static void
 table_move_some(struct table *t)
 {
@@ -142,7 +145,7 @@ table_move_some(struct table *t)
 		struct table_node *node = t->old.nodes[t->moved];
 
 		if (node != NULL)
-			slots_put(&t->now, node);
+			slots_put(&t->now, t->old.hashes[t->moved], node);
 		if (++t->moved < t->old.size)
 			continue;
 		slots_fini(&t->old);
@@ -166,7 +169,7 @@ table_insert(struct table *t, struct table_node *node, uint32_t hash)
 		table_grow(t);
 	table_move_some(t);
 	node->hash = table_spread(hash);
-	slots_put(&t->now, node);
+	slots_put(&t->now, node->hash, node);
 	t->count++;
 }
 
