@@ -143,6 +143,18 @@ table_find(const struct table *t, uint32_t hash, table_match *match,
 			      slots_find(&t->old, t->moved, hash, match, key);
 }
 
+void
+table_prefetch(const struct table *t, uint32_t hash)
+{
+	hash = table_spread(hash);
+	if (t->now.size > 0)
+		__builtin_prefetch(
+		    slots_hash(&t->now, slots_first(&t->now, 0, hash)), 1);
+	if (t->old.size > 0)
+		__builtin_prefetch(slots_hash(&t->old,
+		    slots_first(&t->old, t->moved, hash)));
+}
+
 /* --- changing ------------------------------------------------------------ */
 
 static void

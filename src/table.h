@@ -47,6 +47,8 @@ void table_init(struct table *);
 /* The nodes are their owners' business. */
 void table_fini(struct table *);
 
+/* That hash will be looked for soon: memory may fetch where it would be. */
+void table_prefetch(const struct table *, uint32_t hash);
 void table_insert(struct table *, struct table_node *, uint32_t hash);
 /* The node must be in the table. */
 void table_remove(struct table *, struct table_node *);
