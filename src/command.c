@@ -260,13 +260,14 @@ command_need(const struct command_call *call, enum right right,
 }
 
 static int
-command_check_members(const struct command_call *call,
-    const struct param_set *set)
+command_check_members(const struct command_call *call, size_t set)
 {
-	uint32_t given = *(const uint32_t *)set->values;
+	const struct param_plan *plan = &call->context->plan;
+	uint32_t guarded = plan->guarded[set];
 
-	for (; given != 0; given &= given - 1) {
-		const struct param *param = &set->params[ffs((int)given) - 1];
+	for (; guarded != 0; guarded &= guarded - 1) {
+		const struct param
+		    *param = &plan->tables[set][ffs((int)guarded) - 1];
 
 		if (command_need(call, param->right, "member", param->name.p) <
 		    0)
@@ -306,7 +307,7 @@ command_check_rights(const struct command_call *call,
 	    command_check_type(call, command, sets[n_sets - 1].values) < 0)
 		return -1;
 	for (size_t i = 0; i < n_sets; i++)
-		if (command_check_members(call, &sets[i]) < 0)
+		if (command_check_members(call, i) < 0)
 			return -1;
 	return 0;
 }
@@ -358,7 +359,7 @@ command_read(struct command_call *call, const struct command *command,
     struct common_args *common, union command_args *args,
     union type_args *type_args)
 {
-	struct param_set sets[3] = {
+	struct param_set sets[PARAM_SETS_MAX] = {
 		{ command_common_params, command_n_common_params, common },
 		{ command->params, command->n_params, args },
 	};
@@ -369,8 +370,8 @@ command_read(struct command_call *call, const struct command *command,
 	if (call->class != NULL)
 		sets[n_sets++] = (struct param_set){ call->class->params,
 			call->class->n_params, type_args };
-	if (param_parse(&call->context->message, sets, n_sets, call->error) <
-		0 ||
+	if (param_parse(&call->context->message, sets, n_sets,
+		&call->context->plan, call->error) < 0 ||
 	    command_check_rights(call, command, sets, n_sets) < 0)
 		return -1;
 	if (!command->finds_watcher || call->watcher != NULL)

@@ -35,6 +35,7 @@ struct command_context {
 	/* Whether it has, what it gave a ticket for. */
 	bool (*has_gathered)(const struct command_context *, uint64_t ticket);
 	struct message message; /* the line that is being executed */
+	struct param_plan plan; /* its members */
 };
 
 /* A command whose reply takes more than one iteration of the loop. */

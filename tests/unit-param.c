@@ -50,6 +50,7 @@ static const struct param more_params[] = {
 };
 
 static struct message m;
+static struct param_plan plan; /* as it is left by the test's other lines */
 static struct args args;
 static struct more_args more;
 static struct error error;
@@ -88,7 +89,7 @@ parse_sets(const char *text, size_t n_sets)
 	args = (struct args){ 0 };
 	more = (struct more_args){ 0 };
 	error.code = ERROR_NONE;
-	return param_parse(&m, sets, n_sets, &error);
+	return param_parse(&m, sets, n_sets, &plan, &error);
 }
 
 static void
