@@ -486,6 +486,9 @@ message_load(struct message *m, const char *line, size_t len,
 	/* jansson's lines have a shape of their own, each. */
 	shape_cut(&m->last, 0);
 	m->shape = m->last.number;
+	if (scan_space(line, line + len) == line + len)
+		return error_set(error, ERROR_PARSE,
+		    "the line is blank, expected a JSON object");
 	m->tree = json_loadb(line, len,
 	    JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &fault);
 	if (m->tree == NULL) {
@@ -512,12 +515,8 @@ int
 message_parse(struct message *m, const char *line, size_t len,
     struct error *error)
 {
-	if (message_scan(m, line, len))
-		return 0;
-	if (scan_space(line, line + len) == line + len)
-		return error_set(error, ERROR_PARSE,
-		    "the line is blank, expected a JSON object");
-	return message_load(m, line, len, error);
+	return message_scan(m, line, len) ? 0 :
+					    message_load(m, line, len, error);
 }
 
 /* --- access ------------------------------------------------------------- */
