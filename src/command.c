@@ -174,7 +174,7 @@ command_reply_error(struct command_context *context, const struct error *error,
 	struct error none;
 
 	if (watcher != NULL)
-		param_parse_name(watcher, &name, &none);
+		param_parse_name(&context->message, watcher, &name, &none);
 	message_reply_error(out, command_read_id(context), error, number,
 	    command_read_cmd(context), name.json);
 }
@@ -263,7 +263,8 @@ command_find_class(struct command_call *call, const struct command *command)
 	member = command_find_member(call->context, KEY_WATCHER);
 	if (command->typed == UNTYPED || member == NULL)
 		return 0;
-	if (param_parse_name(member, &name, call->error) < 0)
+	if (param_parse_name(&call->context->message, member, &name,
+		call->error) < 0)
 		return -1;
 	call->watcher = session_find_watcher(call->session, &name, call->error);
 	if (call->watcher == NULL)

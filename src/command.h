@@ -101,7 +101,7 @@ struct command {
 };
 
 /* Room for the args of any verb. */
-#define COMMAND_ARGS_MAX 1024
+#define COMMAND_ARGS_MAX 192
 
 struct watcher_args {
 	uint32_t given;

@@ -17,6 +17,11 @@
 /* The message keeps its list from line to line, but not a huge one. */
 #define MEMBERS_KEEP 256
 
+struct message_room {
+	struct message_room *next;
+	char bytes[];
+};
+
 const char *const error_names[ERROR_CODES] = {
 	[ERROR_PARSE] = "parse-error",
 	[ERROR_INVALID_ARGUMENT] = "invalid-argument",
@@ -92,8 +97,30 @@ message_init(struct message *m)
 }
 
 static void
+message_free_rooms(struct message *m)
+{
+	while (m->rooms != NULL) {
+		struct message_room *room = m->rooms;
+
+		m->rooms = room->next;
+		free(room);
+	}
+}
+
+char *
+message_room(struct message *m, size_t size)
+{
+	struct message_room *room = memory_alloc(sizeof(*room) + size);
+
+	room->next = m->rooms;
+	m->rooms = room;
+	return room->bytes;
+}
+
+static void
 message_reset(struct message *m)
 {
+	message_free_rooms(m);
 	m->n = 0;
 	if (m->tree != NULL)
 		json_decref(m->tree);

@@ -128,8 +128,9 @@ struct shape {
 struct message {
 	struct member *members;
 	size_t n;
-	size_t size;	/* of members, which is kept from line to line */
-	void *tree;	/* jansson's, if it was needed */
+	size_t size; /* of members, which is kept from line to line */
+	void *tree;  /* jansson's, if it was needed */
+	struct message_room *rooms;
 	uint64_t shape; /* equal for two lines: equal names in equal order */
 	struct shape last;
 };
@@ -148,6 +149,9 @@ int message_parse(struct message *, const char *, size_t, struct error *);
 bool message_scan(struct message *, const char *, size_t);
 /* jansson alone.  For tests. */
 int message_load(struct message *, const char *, size_t, struct error *);
+
+/* Room that stays until the next line is read. */
+char *message_room(struct message *, size_t);
 
 /* Borrowed; NULL if there is no member of that name. */
 const struct member *message_find_name(const struct message *, struct slice);

@@ -133,14 +133,16 @@ name_is_good(const struct member *member)
 
 /* Escapes are longer than what they stand for: equal lengths, none there. */
 static void
-name_from_string(struct name *name, const struct member *member)
+name_from_string(struct message *m, struct name *name,
+    const struct member *member)
 {
-	struct buffer b = { .data = name->text, .size = sizeof(name->text) };
+	struct buffer b = { .size = 2 * NAME_SIZE_MAX + 2 };
 
 	if (member->raw.len == member->string.len + 2) {
 		name->json = member->raw;
 		return;
 	}
+	b.data = message_room(m, b.size);
 	for (size_t i = 0; i < member->string.len; i++) {
 		char c = member->string.p[i];
 
@@ -151,14 +153,14 @@ name_from_string(struct name *name, const struct member *member)
 		buffer_putc(&b, c);
 	}
 	buffer_putc(&b, '"');
-	name->json = (struct slice){ name->text, b.end };
+	name->json = (struct slice){ b.data, b.end };
 }
 
 static bool
-name_parse(const struct member *member, struct name *name)
+name_parse(struct message *m, const struct member *member, struct name *name)
 {
 	if (member->kind == MEMBER_STRING && name_is_good(member)) {
-		name_from_string(name, member);
+		name_from_string(m, name, member);
 		return true;
 	}
 	if (member->kind == MEMBER_INTEGER && member->integer >= 0 &&
@@ -239,7 +241,8 @@ param_events(const struct member *member, int *events)
 
 /* Stores the value; false if it is not what the table wants. */
 static bool
-param_store(const struct param *param, const struct member *member, void *at)
+param_store(struct message *m, const struct param *param,
+    const struct member *member, void *at)
 {
 	switch (param->kind) {
 	case PARAM_BOOL:
@@ -262,7 +265,7 @@ param_store(const struct param *param, const struct member *member, void *at)
 		*(const struct member **)at = member;
 		return param_strings(member);
 	case PARAM_NAME:
-		return name_parse(member, at);
+		return name_parse(m, member, at);
 	case PARAM_SESSION:
 		*(struct slice *)at = member->string;
 		return member->kind == MEMBER_STRING && name_is_good(member);
@@ -354,8 +357,8 @@ plan_make(struct param_plan *plan, const struct message *m,
 }
 
 int
-param_parse(const struct message *m, const struct param_set *sets,
-    size_t n_sets, struct param_plan *plan, struct error *error)
+param_parse(struct message *m, const struct param_set *sets, size_t n_sets,
+    struct param_plan *plan, struct error *error)
 {
 	if (!plan_holds(plan, m, sets, n_sets))
 		plan_make(plan, m, sets, n_sets);
@@ -363,7 +366,7 @@ param_parse(const struct message *m, const struct param_set *sets,
 		const struct param_set *set = &sets[plan->members[i].set];
 		const struct param *param = &set->params[plan->members[i].i];
 
-		if (!param_store(param, &m->members[i],
+		if (!param_store(m, param, &m->members[i],
 			(char *)set->values + param->offset))
 			return param_wrong(param, &m->members[i], error);
 	}
@@ -377,12 +380,12 @@ param_parse(const struct message *m, const struct param_set *sets,
 }
 
 int
-param_parse_name(const struct member *member, struct name *name,
-    struct error *error)
+param_parse_name(struct message *m, const struct member *member,
+    struct name *name, struct error *error)
 {
 	static const struct param param = { .name = { "watcher", 7 },
 		.kind = PARAM_NAME };
 
-	return name_parse(member, name) ? 0 :
-					  param_wrong(&param, member, error);
+	return name_parse(m, member, name) ? 0 :
+					     param_wrong(&param, member, error);
 }

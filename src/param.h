@@ -42,8 +42,7 @@ enum param_kind {
  * the integer 5 differ by themselves.
  */
 struct name {
-	struct slice json;		  /* into the line, or into text */
-	char text[2 * NAME_SIZE_MAX + 2]; /* where the line has escapes */
+	struct slice json; /* into the line, or the message's room */
 };
 
 struct param {
@@ -99,11 +98,12 @@ struct param_plan {
 };
 
 /* Unknown members are an error as any other.  Returns 0, or -1 with error. */
-int param_parse(const struct message *, const struct param_set *, size_t n_sets,
+int param_parse(struct message *, const struct param_set *, size_t n_sets,
     struct param_plan *, struct error *);
 
 /* Reads one watcher's name.  Returns 0, or -1 with the error. */
-int param_parse_name(const struct member *, struct name *, struct error *);
+int param_parse_name(struct message *, const struct member *, struct name *,
+    struct error *);
 
 /* Adds to a list of names for an error message, as far as there is room. */
 void param_list_name(char *list, size_t size, const char *name);
