@@ -338,12 +338,15 @@ shape_set(struct shape *shape, size_t place, struct slice name)
 	shape->n++;
 }
 
-/* That of a line whose names were all found in it, or added to it. */
+/*
+ * That of a line of n names.  Where not all could be kept, none are: a shorter
+ * line must not have its number.
+ */
 static uint64_t
 shape_of_line(struct shape *shape, size_t n)
 {
 	if (shape->n != n)
-		shape_cut(shape, n);
+		shape_cut(shape, shape->n < n ? 0 : n);
 	return shape->number;
 }
 
