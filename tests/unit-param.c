@@ -475,7 +475,8 @@ START_TEST(one_name_alone)
 	read_line("{'watcher':'\\u0061','bad':''}");
 	ck_assert_int_eq(param_parse_name(&m, &m.members[0], &name, &error), 0);
 	assert_slice(name.json, "\"a\"");
-	ck_assert_int_eq(param_parse_name(&m, &m.members[1], &name, &error), -1);
+	ck_assert_int_eq(param_parse_name(&m, &m.members[1], &name, &error),
+	    -1);
 	ck_assert_int_eq(error.code, ERROR_INVALID_ARGUMENT);
 	ck_assert_ptr_nonnull(strstr(error.message,
 	    "member \"watcher\" is \"\", expected"));
