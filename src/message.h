@@ -112,7 +112,7 @@ struct member {
  * again for each line, but kept with the number of the shape.
  */
 #define SHAPE_NAMES_MAX 24
-#define SHAPE_TEXT_MAX	15
+#define SHAPE_TEXT_MAX	23
 
 struct shape_name {
 	unsigned char len;

@@ -314,7 +314,7 @@ static size_t
 generate_names(char *text, size_t size)
 {
 	static const char *const names[] = { "a", "b", "ab", "watcher",
-		"a_name_of_many_bytes", "\\u0061" };
+		"a_name_of_too_many_bytes", "\\u0061" };
 	size_t n = 0;
 
 	text[n++] = '{';
