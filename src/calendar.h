@@ -2,14 +2,13 @@
 #define EVD_CALENDAR_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "zone.h"
 
 /*
- * A cron expression, and the times at which it comes.  Times are seconds
- * since the Epoch.
+ * The times at which a cron expression (cron.h) comes, in seconds since the
+ * Epoch.
  *
  * Where summer time begins or ends:
  * - If the expression takes every hour, it comes whenever the local clock
@@ -27,17 +26,6 @@ struct calendar {
 	/* The day must be in both fields; else in one of them. */
 	bool both_days;
 };
-
-/* Room for what calendar_parse() finds wrong. */
-#define CALENDAR_FAULT_SIZE 256
-
-/*
- * Returns 0, or -1 and says in fault where in the text, what is there and
- * what was expected; it goes on behind the text's name and value, as in
- *
- *     field 2 (hour) is "25", expected numbers from 0 to 23
- */
-int calendar_parse(struct calendar *, const char *, size_t, char *fault);
 
 /* There is none any more: the year would be too far away. */
 #define CALENDAR_NEVER INT64_MAX

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "batch.h"
 #include "command.h"
 #include "connection.h"
 #include "log.h"
@@ -65,7 +66,7 @@ client_on_work(struct session *session)
 static void
 client_log(const struct client *c, const char *what)
 {
-	const char *name = c->session->name;
+	const char *name = c->session->id.name;
 	char session[256], who[PEER_SHOWN_SIZE];
 
 	if (!log_wants(LEVEL_DEBUG))
@@ -246,11 +247,11 @@ client_write(struct client *c)
 			session_drop_holds(s, CHUNK);
 		s->at_once |= c->all->exiting;
 		client_resume(c);
-		session_write_events(s, out, EVENTS_UNSENT_MAX);
+		batch_write_events(s, out, EVENTS_UNSENT_MAX);
 		client_resume(c);
 		if (s->finished)
 			client_bye(c, "end");
-		else if (c->all->exiting && !session_has_ready(s))
+		else if (c->all->exiting && !batch_has_ready(s))
 			client_bye(c, "exit");
 	}
 	client_log_output(c);
@@ -270,7 +271,7 @@ client_is_done(struct client *c)
 	if (buffer_len(&connection->out) > 0)
 		return false;
 	return c->session == NULL ||
-	    (c->deferred == NULL && session_is_over(c->session));
+	    (c->deferred == NULL && batch_was_last(c->session));
 }
 
 /* There is something to do that waits for nobody. */
@@ -292,7 +293,7 @@ client_is_busy(struct client *c)
 		return true;
 	if (buffer_len(&connection->out) >= EVENTS_UNSENT_MAX)
 		return false;
-	return c->deferred != NULL || session_has_work(s);
+	return c->deferred != NULL || batch_has_work(s);
 }
 
 static void

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "batch.h"
 #include "command.h"
 #include "feature.h"
 #include "put.h"
@@ -132,7 +133,7 @@ command_hello_run(struct command_call *call)
 	    "protocol", PROTOCOL_VERSION, "version", PACKAGE_VERSION, "libev",
 	    ev_version_major(), ev_version_minor(), "backend",
 	    hello_backend(context->loop), "pid", (int)getpid(), "session",
-	    s->name, "limits", hello_limits(context->limits), "features",
+	    s->id.name, "limits", hello_limits(context->limits), "features",
 	    hello_features());
 	json_dump_callback(result, buffer_dump, call->out,
 	    JSON_COMPACT | JSON_EMBED);
@@ -304,10 +305,10 @@ poll_step(struct command_context *context, struct session *s,
 		if (!context->has_gathered(context, deferred->number) ||
 		    !session_has_fired(s, deferred->time))
 			return false;
-		deferred->number = session_last_batch(s);
+		deferred->number = batch_last(s);
 		deferred->count = 2;
 	}
-	if (!session_batch_is_written(s, deferred->number))
+	if (!batch_is_written(s, deferred->number))
 		return false;
 	s->at_once = false;
 	put_seq(b, s);

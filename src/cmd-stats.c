@@ -92,9 +92,9 @@ list_put_session(const struct command_call *call, const struct session *s)
 	log_escape(command, sizeof(command), s->peer.command,
 	    strlen(s->peer.command));
 	put_member(b, "session");
-	put_string(b, s->name, strlen(s->name));
+	put_string(b, s->id.name, strlen(s->id.name));
 	put_key(b, "number");
-	put_u64(b, s->number);
+	put_u64(b, s->id.number);
 	put_key(b, "uid");
 	put_u64(b, s->peer.uid);
 	put_key(b, "pid");
@@ -147,7 +147,7 @@ list_parse_number(const struct command_call *call, uint64_t *number)
 static enum command_result
 list_sessions(struct command_call *call)
 {
-	struct session_registry *registry = call->context->registry;
+	struct registry *registry = call->context->registry;
 	size_t visits = LIST_VISITS;
 	uint64_t number, next;
 	struct session *s = NULL;

@@ -33,7 +33,7 @@ struct command_context {
 	struct wallclock *clock;
 	struct zones *zones;
 	struct limits *limits;
-	struct session_registry *registry;
+	struct registry *registry;
 	struct stats *stats;
 	struct refusals *refusals;
 	/* Bytes that are written for a session, and not sent. */

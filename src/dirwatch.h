@@ -7,63 +7,38 @@
 #include <sys/queue.h>
 
 #include "filestate.h"
-#include "marks.h"
+#include "jobs.h"
+#include "place.h"
 
 /*
  * Files by path, and what changes about them: after the last change of
  * anything that the path leads through or to, the state is compared once
  * more, so the owner hears of the final state.
  *
- * A path is followed from the root, and each directory on the way is marked,
- * and the file itself, before what is in it is looked up: whatever is changed
- * later makes an event.  Where a component is a symbolic link that is to be
- * followed, the way goes on from its target, and the link's own place is kept
- * as well.  Where a component is missing the way ends.
- *
- * Places on these ways are shared by all paths that lead through them.  An
- * event about a place makes a job: to look at the place again and, if it is
- * another one now, at all below, and to compare what ends there.  A job's
- * steps are small, and an iteration does DIRWATCH_STEPS of them.
+ * An item is anchored at the places where something of its way ends (way.h):
+ * what happens there or above makes a job to go the way again, or only to
+ * compare (place.h).  The steps of jobs are small, and so is their number in
+ * one iteration (jobs.h).
  *
  * Where inotify can't be had for some place of the way, or its file system
  * does not tell of all changes, the path is compared every `interval` too.
  */
-#define DIRWATCH_STEPS	    256
 #define DIRWATCH_INTERVAL_S 5.007 /* for an interval of 0; as libev's, about */
 
-/* Something to do; in a queue, by ticket. */
-struct dirwatch_job {
-	TAILQ_ENTRY(dirwatch_job) entry;
-	uint64_t ticket;
-	bool queued;
-	bool is_poll; /* inside of a dirwatch_poll, else of a dirwatch_place */
-};
-
-TAILQ_HEAD(dirwatch_jobs, dirwatch_job);
-
-struct dirwatch_place;
 struct dirwatch_poll;
 struct dirwatch_item;
 
 /* A place where something of the item's way ends. */
 struct dirwatch_anchor {
-	struct dirwatch_place *place; /* referenced */
+	struct place *place; /* referenced */
 	struct dirwatch_item *item;
 	TAILQ_ENTRY(dirwatch_anchor) entry;
 	uint32_t seen; /* in which of the place's sweeps */
 };
 
 struct dirwatch {
-	struct ev_loop *loop;
-	struct ev_prepare prepare; /* does some of the jobs */
-	struct ev_idle busy;	   /* while there are any */
-	struct ev_io mounts_watcher;
-	int mounts; /* /proc/self/mountinfo, or -1 */
-	struct marks marks;
-	struct table places;	     /* by parent and name */
-	struct dirwatch_place *root; /* while there is any place */
-	struct dirwatch_jobs jobs;
-	uint64_t tickets;    /* given out */
+	struct jobs jobs; /* of places and of items that are polled */
+	struct places places;
 	int explained;	     /* the last reason for polling that was logged */
 	double explained_at; /* and when, on the loop's clock */
 };

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <math.h>
 
+#include "cron.h"
+
 /* Whole seconds that a double and what is done with it hold exactly. */
 #define TIME_LIMIT 1e15
 
@@ -18,14 +20,14 @@ int
 schedule_read_calendar(struct calendar *calendar, struct slice text,
     struct error *error)
 {
-	char fault[CALENDAR_FAULT_SIZE], found[EXCERPT_SIZE];
+	char fault[CRON_FAULT_SIZE], found[EXCERPT_SIZE];
 
 	if (text.len > SCHEDULE_TEXT_MAX)
 		return error_set(error, ERROR_INVALID_ARGUMENT,
 		    "member \"calendar\" is \"%s\" (%zu bytes), expected a "
 		    "cron expression of at most %d bytes",
 		    message_excerpt(found, text), text.len, SCHEDULE_TEXT_MAX);
-	if (calendar_parse(calendar, text.p, text.len, fault) < 0)
+	if (cron_parse(calendar, text.p, text.len, fault) < 0)
 		return error_set(error, ERROR_INVALID_ARGUMENT,
 		    "member \"calendar\" is \"%s\": %s",
 		    message_excerpt(found, text), fault);

@@ -7,7 +7,7 @@
 #include "buffer.h"
 #include "calendar.h"
 #include "message.h"
-#include "zone.h"
+#include "zones.h"
 
 /*
  * A calendar expression in a zone, as the members "calendar" and "timezone"

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <ev.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stddef.h>
@@ -12,14 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
+#include "acceptor.h"
 #include "backend.h"
 #include "busy.h"
 #include "client.h"
 #include "command.h"
-#include "connection.h"
 #include "log.h"
 #include "memory.h"
 #include "refusal.h"
@@ -34,12 +31,8 @@
  * is fair for one iteration, an idle watcher keeps libev from blocking.
  */
 
-/* New connections that one iteration takes. */
-#define ACCEPTS_MAX 64
 /* Descriptors that what clients pass leaves free. */
 #define FDS_RESERVED 64
-/* Between attempts to accept when the machine can't, in seconds. */
-#define ACCEPT_PAUSE_S 0.1
 /* For clients to take what is pending when the daemon ends, in seconds. */
 #define EXIT_GRACE_S 1.0
 
@@ -51,7 +44,7 @@ struct server {
 	struct alarms alarms;
 	struct zones zones;
 	struct limits limits;
-	struct session_registry registry;
+	struct registry registry;
 	struct fdpoll hangups; /* of half-closed peers */
 	struct fdpoll fdpoll;  /* what clients have passed */
 	struct pidpoll pidpoll;
@@ -63,15 +56,13 @@ struct server {
 	struct socket_listener listener;
 	struct service service;
 	struct refusals refusals;
-	int reserve;	      /* a descriptor to close when there are no more */
 	struct rlimit nofile; /* as evd found it */
 
-	struct ev_io acceptor;
+	struct acceptor acceptor;
 	struct ev_prepare prepare;
 	struct ev_idle busy;
 	struct ev_async nudge;
 	struct ev_signal sigterm, sigint;
-	struct ev_timer pause_timer; /* of accepting */
 	struct ev_timer idle_timer;
 	struct ev_timer exit_timer;
 	double exit_idle;
@@ -167,106 +158,32 @@ server_has_gathered(const struct command_context *context, uint64_t ticket)
 
 /* --- accepting ---------------------------------------------------------- */
 
-/*
- * There is no descriptor for it: use the one kept for saying so.  Returns
- * false if there was nobody after all, or no way to say it.
- */
-static bool
-server_refuse(struct server *server)
-{
-	static const char why[] = "the daemon has no descriptor left";
-	struct buffer out;
-	struct peer peer;
-	int fd;
-
-	close(server->reserve);
-	fd = accept4(server->listener.fd, NULL, NULL,
-	    SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd >= 0) {
-		buffer_init(&out, &server->pool);
-		message_bye(&out, "limit-exceeded", why);
-		send(fd, buffer_data(&out), buffer_len(&out),
-		    MSG_NOSIGNAL | MSG_DONTWAIT);
-		buffer_fini(&out);
-		connection_discard(fd, &server->pool);
-		peer_init(&peer, fd);
-		refusal_log(&server->refusals, &peer,
-		    wallclock_monotonic(&server->clock), why);
-		close(fd);
-	}
-	server->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	return fd >= 0;
-}
-
-/* Accepting fails for reasons of the machine's: not again at once. */
-static void
-server_pause_accepting(struct server *server)
-{
-	if (server->clients.exiting || server->retired)
-		return;
-	ev_io_stop(server->loop, &server->acceptor);
-	ev_timer_again(server->loop, &server->pause_timer);
-}
+#define SERVER_OF_ACCEPTOR(a) \
+	((struct server *)((char *)(a)-offsetof(struct server, acceptor)))
 
 static void
-server_on_pause_over(struct ev_loop *loop, struct ev_timer *timer, int revents)
+server_on_accept(struct acceptor *acceptor, int fd)
 {
-	struct server *server = timer->data;
+	struct server *server = SERVER_OF_ACCEPTOR(acceptor);
 
-	(void)revents;
-	ev_timer_stop(loop, timer);
-	ev_io_start(loop, &server->acceptor);
-}
-
-/* Returns false when there is nobody left to accept. */
-static bool
-server_accept_one(struct server *server)
-{
-	int fd = accept4(server->listener.fd, NULL, NULL,
-	    SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-	if (fd >= 0) {
-		ev_timer_stop(server->loop, &server->idle_timer);
-		client_new(&server->clients, fd);
-		return true;
-	}
-	switch (errno) {
-	case EMFILE:
-	case ENFILE:
-		if (server_refuse(server))
-			return true;
-		server_pause_accepting(server);
-		return false;
-	case EINTR:
-	case ECONNABORTED:
-		return true;
-	case EAGAIN:
-	case EINVAL: /* retired */
-		return false;
-	default:
-		log_error("accept: %s", strerror(errno));
-		server_pause_accepting(server);
-		return false;
-	}
+	ev_timer_stop(server->loop, &server->idle_timer);
+	client_new(&server->clients, fd);
 }
 
 static void
 server_stop_accepting(struct server *server)
 {
-	ev_io_stop(server->loop, &server->acceptor);
-	ev_timer_stop(server->loop, &server->pause_timer);
+	acceptor_stop(&server->acceptor);
 	ev_timer_stop(server->loop, &server->idle_timer);
 	service_stop(&server->service);
 	socket_retire(&server->listener);
 }
 
-/*
- * Somebody else who has the socket has shut it down: it would be readable for
- * ever, and nobody can connect any more.
- */
 static void
-server_on_shut(struct server *server)
+server_on_shut(struct acceptor *acceptor)
 {
+	struct server *server = SERVER_OF_ACCEPTOR(acceptor);
+
 	log_error("the socket was shut down by another process that has it: "
 		  "evd ends with its last client");
 	server_stop_accepting(server);
@@ -274,21 +191,18 @@ server_on_shut(struct server *server)
 }
 
 static void
-server_on_accept(struct ev_loop *loop, struct ev_io *acceptor, int revents)
+server_init_acceptor(struct server *server)
 {
-	struct server *server = acceptor->data;
-	int n = 0;
-
-	(void)loop;
-	if (revents & EV_ERROR) {
-		log_error("epoll_ctl: there is no room to wait for clients");
-		server_pause_accepting(server);
-		return;
-	}
-	while (n < ACCEPTS_MAX && server_accept_one(server))
-		n++;
-	if (n == 0 && socket_is_shut(&server->listener))
-		server_on_shut(server);
+	server->acceptor = (struct acceptor){
+		.loop = server->loop,
+		.listener = &server->listener,
+		.pool = &server->pool,
+		.refusals = &server->refusals,
+		.clock = &server->clock,
+		.on_accept = server_on_accept,
+		.on_shut = server_on_shut,
+	};
+	acceptor_init(&server->acceptor);
 }
 
 /* --- the end ------------------------------------------------------------ */
@@ -306,8 +220,8 @@ server_on_idle(struct ev_loop *loop, struct ev_timer *timer, int revents)
 	(void)revents;
 	server_stop_accepting(server);
 	server->retired = true;
-	while (!server->listener.adopted && server_accept_one(server))
-		continue;
+	if (!server->listener.adopted)
+		acceptor_drain(&server->acceptor);
 	if (server->clients.n == 0)
 		log_notice("ending: no client for %g s", server->exit_idle);
 }
@@ -388,25 +302,20 @@ server_start_watchers(struct server *server)
 {
 	struct ev_loop *loop = server->loop;
 
-	ev_io_init(&server->acceptor, server_on_accept, server->listener.fd,
-	    EV_READ);
 	ev_prepare_init(&server->prepare, server_on_prepare);
 	busy_init(&server->busy);
 	ev_async_init(&server->nudge, server_on_nudge);
 	ev_async_start(loop, &server->nudge);
 	ev_set_userdata(loop, server);
 	ev_set_loop_release_cb(loop, server_on_block, server_on_unblock);
-	ev_timer_init(&server->pause_timer, server_on_pause_over, 0,
-	    ACCEPT_PAUSE_S);
 	ev_init(&server->idle_timer, server_on_idle);
 	ev_timer_init(&server->exit_timer, server_on_exit_timer, EXIT_GRACE_S,
 	    0);
-	server->acceptor.data = server->prepare.data = server;
-	server->pause_timer.data = server->idle_timer.data = server;
-	server->exit_timer.data = server;
+	server->prepare.data = server;
+	server->idle_timer.data = server->exit_timer.data = server;
 	/* Behind all that others do at the end of an iteration. */
 	ev_set_priority(&server->prepare, EV_MINPRI);
-	ev_io_start(loop, &server->acceptor);
+	acceptor_start(&server->acceptor);
 	ev_prepare_start(loop, &server->prepare);
 	server_start_signal(server, &server->sigterm, SIGTERM);
 	server_start_signal(server, &server->sigint, SIGINT);
@@ -508,9 +417,7 @@ server_new(const struct server_options *options)
 		fatal("signalfd: %s", strerror(-err));
 	children_init(&server->children, server->loop, &server->pidpoll);
 	server->children.nofile = server->nofile;
-	server->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (server->reserve < 0)
-		fatal("/dev/null: %s", strerror(errno));
+	server_init_acceptor(server);
 	server->exit_idle = options->exit_idle;
 	dirwatch_init(&server->dirwatch, server->loop);
 	wallclock_init(&server->clock, server->loop);
@@ -518,7 +425,7 @@ server_new(const struct server_options *options)
 	alarms_init(&server->alarms, &server->clock);
 	zones_init(&server->zones);
 	server->stats.since = wallclock_monotonic(&server->clock);
-	session_registry_init(&server->registry);
+	registry_init(&server->registry);
 	server->context = (struct command_context){
 		.loop = server->loop,
 		.clock = &server->clock,
@@ -552,7 +459,7 @@ server_free(struct server *server)
 	/* Its end starts no timer. */
 	server->clients.exiting = true;
 	clients_fini(&server->clients);
-	session_registry_fini(&server->registry);
+	registry_fini(&server->registry);
 	message_fini(&server->context.message);
 	children_fini(&server->children);
 	refusals_fini(&server->refusals);
@@ -577,6 +484,6 @@ server_free(struct server *server)
 	fdpoll_fini(&server->hangups);
 	ev_loop_destroy(server->loop);
 	socket_close(&server->listener);
-	close(server->reserve);
+	acceptor_fini(&server->acceptor);
 	free(server);
 }

@@ -6,16 +6,15 @@
 #include <stdint.h>
 
 #include "account.h"
-#include "buffer.h"
-#include "hash.h"
+#include "registry.h"
 #include "stats.h"
 #include "table.h"
 #include "watcher.h"
 
 /*
- * A session is a virtual libev loop: it owns watchers by name, knows which of
- * them have an event pending or are held, and writes the events when it is
- * asked to, in batches.
+ * A session is a virtual libev loop: it owns watchers by name, and knows which
+ * of them have an event pending or are held.  What is written of that, and
+ * when, see batch.h.
  *
  * What is pending and ready stands in one of two sets of queues, a queue for
  * each priority.  One set is the batch that is being written; what fires
@@ -30,20 +29,6 @@
  * however many writes the batch takes and whatever comes and goes meanwhile.
  */
 #define PRIORITIES (2 * PRIORITY_MAX + 1)
-
-struct session_slot {
-	uint64_t number;
-	struct session *session; /* NULL: it has ended */
-};
-
-/* All sessions, by uid and name, and by number. */
-struct session_registry {
-	struct table table;
-	struct hash_key key;	    /* for names of watchers as well */
-	uint64_t last;		    /* number given */
-	struct session_slot *slots; /* by number; also of some that ended */
-	size_t n_slots, size;
-};
 
 struct session_set {
 	struct watcher_list queues[PRIORITIES];
@@ -61,8 +46,8 @@ struct session_census {
 
 struct session {
 	struct watcher_host host; /* first */
-	struct table_node node;	  /* in the registry */
-	struct session_registry *registry;
+	struct registry_entry id; /* its name and number */
+	struct registry *registry;
 	struct account account;
 	struct children_set children;
 	struct peer peer;		   /* whose it is */
@@ -70,9 +55,7 @@ struct session {
 	void *owner;
 	TAILQ_ENTRY(session) entry; /* the owner's */
 	struct stats *stats;
-	uint64_t number;
 	double created; /* CLOCK_MONOTONIC */
-	char *name;	/* without quotes: "#5" or what the client chose */
 
 	struct table names; /* of watchers */
 	struct watcher_list watchers;
@@ -99,11 +82,8 @@ struct session {
 
 TAILQ_HEAD(session_list, session);
 
-void session_registry_init(struct session_registry *);
-void session_registry_fini(struct session_registry *);
-
 struct session_config {
-	struct session_registry *registry;
+	struct registry *registry;
 	struct ev_loop *loop;
 	struct timelines *timelines;
 	struct alarms *alarms;
@@ -132,18 +112,12 @@ void session_end(struct session *);
  */
 bool session_free_some(struct session *, size_t *budget);
 
-/* Borrowed; NULL with the error if the uid has no session of that name. */
-struct session *session_find(struct session_registry *, uid_t, struct slice,
+/* The session of registry_find() and of registry_next(), borrowed; or NULL. */
+struct session *session_find(const struct registry *, uid_t, struct slice,
     struct error *);
-/*
- * Borrowed; the one that was created next after number *number, which becomes
- * its own.  NULL behind the last, and when *visits, from which it takes the
- * number of places that it looks at, is used up; *number is then that of the
- * last place.
- */
-struct session *session_next_by_number(const struct session_registry *,
+struct session *session_next_by_number(const struct registry *,
     uint64_t *number, size_t *visits);
-/* Takes a name.  Returns 0, or -1 with the error and nothing changed. */
+/* See registry_rename(). */
 int session_rename(struct session *, struct slice, struct error *);
 
 struct watch_options {
@@ -198,36 +172,56 @@ bool session_drop_holds(struct session *, size_t max);
 /* An interval of its gather was set. */
 void session_gather(struct session *);
 
-/* Writes events while less than size bytes are in the buffer. */
-void session_write_events(struct session *, struct buffer *, size_t size);
-
 /* The session as a loop is reset: its fork watchers fire. */
 void session_reset(struct session *);
 /* Up to so many of them.  Returns true when all have. */
 bool session_fire_resets(struct session *, size_t max);
 
-/* The set of what belongs to the next batch. */
-enum watcher_queue session_next_set(const struct session *);
 /* How many watchers have an event that is ready. */
 size_t session_n_ready(const struct session *);
-/* Whether any event is ready to be written. */
-bool session_has_ready(const struct session *);
-/* The same, or will be as there is nothing else; and it is time for it. */
-bool session_has_work(const struct session *);
 /*
  * Whether all that was due at that time of the session's has fired.  A
  * suspended one's has.
  */
 bool session_has_fired(const struct session *, double time);
-/* The number of the batch that ends what is ready now. */
-uint64_t session_last_batch(const struct session *);
-/* Whether the batch of that number and all before it are written. */
-bool session_batch_is_written(const struct session *, uint64_t);
+
+/* The input has ended, and no active watcher keeps the session going. */
+static inline bool
+session_is_left(const struct session *s)
+{
+	return s->input_ended && (int64_t)s->host.n_active + s->refs <= 0;
+}
 
 /*
- * The input has ended, and nothing is left that could ever be written: as
- * ev_run() returns when no watcher is active.
+ * For batches, which take watchers out of their queues.  The set of what
+ * belongs to the next one:
  */
-bool session_is_over(const struct session *);
+static inline enum watcher_queue
+session_next_set(const struct session *s)
+{
+	return QUEUE_READY_0 + QUEUE_READY_1 - s->batch;
+}
+
+/* Of a watcher that is ready or waits. */
+static inline struct watcher_list *
+session_queue_of(struct session *s, const struct watcher *w)
+{
+	return &s->sets[w->queue].queues[PRIORITY_MAX - w->priority];
+}
+
+/* Out of where it is: ready, waiting or held; or nowhere. */
+void session_dequeue(struct watcher *);
+/* Held, as its event was written, which was the last one; in no queue. */
+static inline void
+session_hold(struct session *s, struct watcher *w)
+{
+	w->seq = s->seq;
+	w->queue = QUEUE_HELD;
+	TAILQ_INSERT_TAIL(&s->held, w, queued);
+	s->n_held++;
+}
+
+/* To be released: frees it if its own event has stopped it. */
+void session_forget_spent(struct session *, struct watcher *);
 
 #endif

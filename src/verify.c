@@ -23,7 +23,8 @@ verify_fail(const struct session *s, const struct watcher *w, const char *what)
 	char session[NAME_SHOWN], watcher[NAME_SHOWN];
 
 	log_error("session %s, watcher %s: not so: %s",
-	    log_escape(session, sizeof(session), s->name, strlen(s->name)),
+	    log_escape(session, sizeof(session), s->id.name,
+		strlen(s->id.name)),
 	    log_escape(watcher, sizeof(watcher), name.p, name.len), what);
 	abort();
 }
@@ -115,10 +116,10 @@ verify_set(const struct session *s, enum watcher_queue set)
 static void
 verify_session(const struct session *s)
 {
-	struct slice name = { s->name, strlen(s->name) };
+	struct slice name = { s->id.name, strlen(s->id.name) };
 	uid_t uid = account_uid(&s->account);
 	size_t visits = 1, n = 0;
-	uint64_t number = s->number - 1;
+	uint64_t number = s->id.number - 1;
 	struct error error;
 
 	MUST(s, NULL, session_find(s->registry, uid, name, &error) == s);

@@ -22,7 +22,7 @@
 #include "socket.h"
 #include "table.h"
 #include "timeline.h"
-#include "zone.h"
+#include "zones.h"
 
 /*
  * What all watchers share, whatever their type.

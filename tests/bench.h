@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "batch.h"
 #include "command.h"
 #include "fakeclock.h"
 #include "log.h"
@@ -31,7 +32,7 @@ static struct bench {
 	struct limits limits;
 	struct fdpoll fdpoll;
 	struct fdqueue fds; /* nobody passes any */
-	struct session_registry registry;
+	struct registry registry;
 	struct command_context context;
 	struct command_deferred *deferred;
 	struct pidpoll pidpoll;
@@ -129,7 +130,7 @@ bench_setup(void)
 	children_init(&bench.children, bench.loop, &bench.pidpoll);
 	dirwatch_init(&bench.dirwatch, bench.loop);
 	limits_init(&bench.limits);
-	session_registry_init(&bench.registry);
+	registry_init(&bench.registry);
 	buffer_init(&bench.out, NULL);
 	bench.context = (struct command_context){
 		.loop = bench.loop,
@@ -172,7 +173,7 @@ bench_teardown(void)
 	free(bench.said);
 	free(bench.text);
 	message_fini(&bench.context.message);
-	session_registry_fini(&bench.registry);
+	registry_fini(&bench.registry);
 	children_fini(&bench.children);
 	signals_fini(&bench.signals);
 	pidpoll_fini(&bench.pidpoll);
@@ -269,7 +270,7 @@ bench_resume(void)
 static inline const char *
 bench_events_up_to(size_t size)
 {
-	session_write_events(bench.session, &bench.out, size);
+	batch_write_events(bench.session, &bench.out, size);
 	return bench_take_text();
 }
 
@@ -312,7 +313,7 @@ bench_summary_up_to(size_t size)
 	char *line, *lf;
 
 	*at = '\0';
-	session_write_events(bench.session, &bench.out, size);
+	batch_write_events(bench.session, &bench.out, size);
 	while (buffer_len(&bench.out) > 0) {
 		line = buffer_data(&bench.out);
 		lf = memchr(line, '\n', buffer_len(&bench.out));

@@ -15,13 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/timerfd.h>
-#include <time.h>
-#include <unistd.h>
 
-#define SECOND_NS INT64_C(1000000000)
+#include "clockcalls.h"
 
 static const volatile int64_t *shim_offset;
 static int shim_fifo = -1;
@@ -43,40 +39,14 @@ static void __attribute__((constructor)) shim_init(void)
 int
 clock_gettime(clockid_t id, struct timespec *ts)
 {
-	int64_t ns;
-
-	if (syscall(SYS_clock_gettime, id, ts) < 0)
+	if (clockcalls_machine(id, ts) < 0)
 		return -1;
 	if (shim_offset == NULL ||
 	    (id != CLOCK_REALTIME && id != CLOCK_REALTIME_COARSE))
 		return 0;
-	ns = ts->tv_sec * SECOND_NS + ts->tv_nsec + *shim_offset;
-	ts->tv_sec = ns / SECOND_NS;
-	ts->tv_nsec = ns % SECOND_NS;
+	clockcalls_set(ts,
+	    ts->tv_sec * CLOCKCALLS_SECOND_NS + ts->tv_nsec + *shim_offset);
 	return 0;
-}
-
-int
-gettimeofday(struct timeval *restrict tv, void *restrict tz)
-{
-	struct timespec ts;
-
-	(void)tz;
-	clock_gettime(CLOCK_REALTIME, &ts);
-	tv->tv_sec = ts.tv_sec;
-	tv->tv_usec = ts.tv_nsec / 1000;
-	return 0;
-}
-
-time_t
-time(time_t *at)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	if (at != NULL)
-		*at = ts.tv_sec;
-	return ts.tv_sec;
 }
 
 /* Both ends are ours, so that it is not at its end without a writer. */

@@ -48,6 +48,7 @@ class Evctl:
             **options,
         )
         self.pid = self.process.pid
+        self.ahead = b""
 
     def __enter__(self):
         return self
@@ -62,11 +63,15 @@ class Evctl:
 
     def line(self):
         """The next line of its output, without its LF."""
-        ready, _, _ = select.select([self.process.stdout], [], [], LIMIT)
-        assert ready, "no line in %d s: %s" % (LIMIT, self.stderr)
-        line = self.process.stdout.readline()
-        assert line.endswith(b"\n"), "evctl has ended: %r %s" % (line, self.stderr)
-        return line[:-1].decode()
+        # Not readline, which takes more than a line where select sees nothing of it.
+        while b"\n" not in self.ahead:
+            ready, _, _ = select.select([self.process.stdout], [], [], LIMIT)
+            assert ready, "no line in %d s: %s" % (LIMIT, self.stderr)
+            data = os.read(self.process.stdout.fileno(), 65536)
+            assert data, "evctl has ended: %r %s" % (self.ahead, self.stderr)
+            self.ahead += data
+        line, _, self.ahead = self.ahead.partition(b"\n")
+        return line.decode()
 
     def event(self):
         return json.loads(self.line())
@@ -77,7 +82,7 @@ class Evctl:
 
     def rest(self):
         """The exit status, and all that is left of its output."""
-        out = self.process.stdout.read().decode()
+        out = (self.ahead + self.process.stdout.read()).decode()
         return self.wait(), out
 
     def kill(self, signum):

@@ -5,6 +5,7 @@ own, and evd.sh in PATH. When it has ended nothing of it may be left: no process
 file in TMPDIR, no session.
 """
 
+import collections
 import contextlib
 import os
 import pathlib
@@ -143,6 +144,23 @@ class Script:
             return False
 
         evdtest.wait_until(seen, "the script says %r" % text)
+
+    def asleep(self):
+        """Wait until the shell sleeps.
+
+        The trap of a signal that comes just before its `read` goes to sleep would run
+        with the next line (evd.sh(7), BUGS).
+        """
+        seen = collections.deque(maxlen=5)
+
+        def stays():
+            with open("/proc/%d/status" % self.pid) as status:
+                lines = dict(line.split(":", 1) for line in status)
+            sleeps = lines["State"].split()[0] == "S"
+            seen.append(lines["voluntary_ctxt_switches"] if sleeps else object())
+            return len(seen) == 5 and len(set(seen)) == 1
+
+        evdtest.wait_until(stays, "the shell sleeps")
 
     def processes(self):
         return sorted(of_mark(self.mark))

@@ -11,6 +11,7 @@ after LIMIT seconds, which is only ever reached where something is broken.
 
 import array
 import collections
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -34,6 +35,12 @@ import unittest
 LIMIT = 60.0
 EVD = os.path.abspath(os.environ.get("EVD", "evd"))
 WRAPPER = shlex.split(os.environ.get("EVD_WRAPPER", ""))
+
+# As at a terminal, also where the tests run behind nohup or as a shell's background
+# job: those have them ignored, and hand that down.
+for _signum in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(_signum) == signal.SIG_IGN:
+        signal.signal(_signum, signal.SIG_DFL)
 
 READ = 0x1
 WRITE = 0x2
@@ -429,6 +436,32 @@ def connected(path):
             return None
 
     return wait_until(attempt, "somebody listens at " + path)
+
+
+@contextlib.contextmanager
+def logging_to(stderr, broken=False):
+    """A client of a daemon that logs all there is to a descriptor, which stays ours.
+
+    The daemon has to end well. broken: nothing can be written there, of which a
+    wrapper makes what it likes.
+    """
+    directory = temporary_directory()
+    path = os.path.join(directory, "socket")
+    process = subprocess.Popen(
+        [*WRAPPER, EVD, "--socket", path, "--log-level", "debug"],
+        env=environment(),
+        stderr=stderr,
+    )
+    try:
+        with connected(path) as client:
+            yield client
+        process.terminate()
+        status = process.wait(LIMIT)
+        assert status == 0 or (broken and WRAPPER)
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(directory)
 
 
 def barrier(other):

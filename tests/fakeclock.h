@@ -4,10 +4,8 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "clockcalls.h"
 
 /*
  * Clocks that go only when they are told to.  The functions here take the
@@ -25,25 +23,10 @@ static struct {
 int
 clock_gettime(clockid_t id, struct timespec *ts)
 {
-	int64_t ns;
-
 	if (!fakeclock.on || (id != CLOCK_MONOTONIC && id != CLOCK_REALTIME))
-		return (int)syscall(SYS_clock_gettime, id, ts);
-	ns = id == CLOCK_MONOTONIC ? fakeclock.monotonic : fakeclock.real;
-	ts->tv_sec = ns / 1000000000;
-	ts->tv_nsec = ns % 1000000000;
-	return 0;
-}
-
-int
-gettimeofday(struct timeval *restrict tv, void *restrict tz)
-{
-	struct timespec ts;
-
-	(void)tz;
-	clock_gettime(CLOCK_REALTIME, &ts);
-	tv->tv_sec = ts.tv_sec;
-	tv->tv_usec = ts.tv_nsec / 1000;
+		return clockcalls_machine(id, ts);
+	clockcalls_set(ts,
+	    id == CLOCK_MONOTONIC ? fakeclock.monotonic : fakeclock.real);
 	return 0;
 }
 

@@ -235,7 +235,7 @@ def test_killed_one_comes_back():
 
 
 def test_watchdog():
-    with settings("evd.service", "[Service]\nWatchdogSec=1s\n"):
+    with settings("evd.service", "[Service]\nWatchdogSec=4s\n"):
         restarts = int(show("evd.service", "NRestarts"))
         pid = main_pid()
         os.kill(pid, signal.SIGSTOP)
@@ -359,7 +359,7 @@ def test_user_daemon_of_ensure_makes_way():
     call(*MANAGER, "stop", "evd.socket", "evd.service")
 
     def start():
-        call(show_program(), "--ensure", "--exit-idle", "0.2")
+        call(show_program(), "--ensure", "--exit-idle", "3")
         with Client(OWN) as c:
             first = c.call("hello")["pid"]
             call(*MANAGER[6:], "start", "evd.socket")

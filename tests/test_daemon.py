@@ -774,25 +774,3 @@ def test_log_has_priorities_for_the_journal():
                     text = reader.read().lstrip("\0")
                 if not WRAPPER:
                     assert re.match(pattern, text), text
-
-
-def test_a_log_that_nobody_reads_stops_nothing():
-    with directory() as path:
-        socket = os.path.join(path, "socket")
-        reader, writer = os.pipe()
-        process = subprocess.Popen(
-            [*WRAPPER, EVD, "--socket", socket, "--log-level", "debug"],
-            env=environment(),
-            stderr=writer,
-        )
-        os.close(writer)
-        try:
-            wait_until(lambda: served(socket), "it serves")
-            with Client(socket) as client:
-                for _ in range(200):
-                    client.call("now", id="x" * 1000)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(LIMIT) == 0
-        finally:
-            process.kill()
-            os.close(reader)

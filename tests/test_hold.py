@@ -340,9 +340,11 @@ def test_held_timer_costs_nothing():
 def test_end_of_input_ends_every_hold():
     with Daemon() as evd, evd.connect() as c:
         held(c, "a", "b")
-        c.watch("timer", "end", after=0.05, end=True)
         c.send(feed("b"), feed("b"))
         assert c.poll() == []
+        c.send(
+            command("watch", type="timer", watcher="end", after=1, end=True, reply=False)
+        )
         c.shutdown()
         event = c.event()
         assert (event["watcher"], event["overrun"]) == ("b", 1)

@@ -6,23 +6,24 @@
 cd "$EVD_SRCDIR" || exit 1
 
 layers='
-log memory buffer put hash table deadlines gather listeners paths process closer feature signame civil zone calendar
+log memory buffer put hash table deadlines gather listeners paths process closer feature signame civil tzrule zone zones calendar cron
 base64 filestate throttle
 :jansson.h
-socket peer message refusal param event stats account fdqueue schedule
+socket peer message refusal param event stats account registry fdqueue schedule
 :ev.h
-backend busy fdpoll wallclock timeline alarm pidpoll children signals marks dirwatch service
+backend busy fdpoll wallclock timeline alarm pidpoll children signals marks mounts jobs place way dirwatch
+service
 watcher
 recur
 watchers/async watchers/check watchers/child watchers/fork watchers/idle
 watchers/io watchers/periodic watchers/prepare watchers/scheduler
 watchers/signal watchers/stat watchers/timer
 watchers/classes
-session pause verify
+session batch pause verify
 connection
 command
 cmd-calendar cmd-loop cmd-process cmd-session cmd-stats cmd-watcher
-client
+client acceptor
 ensure
 server
 main

@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 
-from evdtest import wait_until
+from evdtest import LIMIT, wait_until
 from pyevtest import (
     environment,
     fixture_default,
@@ -236,12 +236,12 @@ def test_nested(loop, log, how, outer):
     def nest(watcher, revents):
         inner.start()
         log.append(("nested", loop.start()))
+        last.start()
 
     inner = loop.timer(0.0, 10.0, inner_stop)
     nesting = loop.timer(0.0, 0.0, nest)
     nesting.start()
-    last = loop.timer(0.05, 0.0, lambda w, r: (log.append("outer"), loop.stop()))
-    last.start()
+    last = loop.timer(0.0, 0.0, lambda w, r: (log.append("outer"), loop.stop()))
     loop.start()
     assert log[:2] == [("inner", 2), ("nested", True)]
     assert (log[2:] == ["outer"]) is outer
@@ -614,10 +614,14 @@ def test_idle_and_events(loop, log):
 
 
 def test_idle_finds_events_between(loop, log):
-    idle = loop.idle(log.callback("idle"))
+    def callback(watcher, revents):
+        log.append("idle")
+        if len(log) == 1:
+            timer.start()
+
+    idle = loop.idle(callback)
     timer = loop.timer(0.05, 0.0, lambda watcher, revents: loop.stop())
-    for watcher in (idle, timer):
-        watcher.start()
+    idle.start()
     loop.start()
     assert log and set(log) == {"idle"}
     idle.stop()
@@ -641,15 +645,18 @@ def test_fork_watchers_fire_after_reset(loop, log):
 def test_embed_without_callback(loop, log):
     inner = pyev.Loop(debug=True)
     timers = [inner.timer(0.01 * n, 0.0, log.callback(n)) for n in range(3)]
+    timers[2].callback = lambda watcher, revents: (log.append(2), loop.stop())
     for timer in timers:
         timer.start()
     embed = pyev.Embed(inner, loop)
     assert embed.other is inner and embed.callback is None
     embed.start()
-    last = loop.timer(0.3, 0.0, lambda watcher, revents: loop.stop())
-    last.start()
+    # So that the outer loop goes on.
+    other = loop.timer(3600.0, 0.0, print)
+    other.start()
     loop.start()
     assert log == [0, 1, 2]
+    other.stop()
     embed.stop()
 
 
@@ -738,11 +745,12 @@ def test_embedded_loop_that_is_idle_reads_what_comes_late(loop):
 def test_async_that_sends_itself_does_not_shut_out_the_daemon(loop, log):
     def callback(watcher, revents):
         log.append(revents)
-        if len(log) < 200000:
+        if len(log) < 200000 or time.monotonic() < end:
             watcher.send()
         else:
             loop.stop()
 
+    end = time.monotonic() + LIMIT
     again = getattr(loop, "async")(callback)
     again.start()
     again.send()
@@ -789,8 +797,8 @@ def test_what_cannot_be_embedded(loop):
 
 
 def test_suspend(loop, log):
-    timer = loop.timer(0.05, 0.0, log.callback("t"))
-    repeating = loop.timer(0.05, 3600.0, log.callback("r"))
+    timer = loop.timer(2.0, 0.0, log.callback("t"))
+    repeating = loop.timer(2.0, 3600.0, log.callback("r"))
     periodic = loop.periodic(0.0, 3600.0, log.callback("p"))
     for watcher in (timer, repeating, periodic):
         watcher.start()

@@ -145,7 +145,9 @@ def test_python_handlers_run_while_it_waits(loop, log):
     timer = loop.timer(3600.0, 0.0, print)
     timer.start()
     thread = threading.Timer(0.05, kill)
-    thread.start()
+    # From inside of the loop: before it there is none to stop.
+    begin = loop.timer(0.0, 0.0, lambda watcher, revents: thread.start())
+    begin.start()
     assert loop.start() is True
     assert log == ["handler"]
     thread.join()
@@ -460,7 +462,7 @@ def test_watchers_dropped_in_another_thread(loop, log):
 
 def test_a_loop_works_in_a_child(loop, log):
     left, right = socket.socketpair()
-    timer = loop.timer(0.05, 0.0, log.callback("timer"))
+    timer = loop.timer(1.0, 0.0, log.callback("timer"))
     io = loop.io(right, pyev.EV_READ, log.once("io"))
     left.send(b"x")
     for watcher in (timer, io):
@@ -599,13 +601,14 @@ def test_a_forking_server(loop, evd):
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
         address = listener.getsockname()
+        ready, is_ready = os.pipe()
         pids = []
         for _ in range(4):
             pid = os.fork()
             if pid == 0:
                 signal.alarm(60)
                 try:
-                    serve(loop, listener)
+                    serve(loop, listener, is_ready)
                 finally:
                     os._exit(1)
             pids.append(pid)
@@ -616,11 +619,15 @@ def test_a_forking_server(loop, evd):
                     served, text = file.readline().split()
                     assert int(served) in pids and int(text) == n
         for pid in pids:
+            assert os.read(ready, 1)
+        for pid in pids:
             os.kill(pid, signal.SIGTERM)
             assert os.waitpid(pid, 0)[1] == 0
+        os.close(ready)
+        os.close(is_ready)
 
 
-def serve(loop, listener):
+def serve(loop, listener, is_ready):
     listener.setblocking(False)
     clients = {}
 
@@ -650,4 +657,5 @@ def serve(loop, listener):
     ]
     for watcher in watchers:
         watcher.start()
+    os.write(is_ready, b"x")
     loop.start()

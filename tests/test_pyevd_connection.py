@@ -118,6 +118,7 @@ def test_timeouts(c):
     c.call("watch", type="timer", watcher="tea", after=0)
     assert c.event(60).watcher == "tea"
     c.send({"cmd": "now"})
+    assert select.select([c], [], [], 60)[0]
     with pytest.raises(TimeoutError):
         c.event(0.01)
     assert "result" in c.recv(0)
@@ -258,8 +259,8 @@ def test_an_interrupt_while_it_waits_breaks_nothing(c):
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         for _ in range(20):
-            signal.setitimer(signal.ITIMER_REAL, 0.002)
             with pytest.raises(Interrupt):
+                signal.setitimer(signal.ITIMER_REAL, 0.002)
                 c.event()
         assert c.call("poll") == {"seq": 0}
     finally:

@@ -81,6 +81,12 @@ class Program:
             if match:
                 return match
 
+    def seen_all(self, *beginnings):
+        """Read on until a line with each of the beginnings was seen."""
+        for beginning in beginnings:
+            while not any(line.startswith(beginning) for line in self.seen):
+                self.line()
+
     def end(self, signum=signal.SIGINT):
         self.process.send_signal(signum)
         rest = self.process.communicate(timeout=evdtest.LIMIT)[0]
@@ -163,7 +169,7 @@ def test_supervise(evd, sessions, tmp_path):
         program.expect(r"\[2\] started")
         program.expect(r"\[2\] failed: status 3; again in 2 s")
         assert len((tmp_path / "times").read_text()) == 2
-        assert "[1] done" in program.seen
+        program.seen_all("[1] done", "[3] started")
         started = [line for line in program.seen if line.startswith("[3] started")]
         pid = int(started[0].split()[-1])
         program.end(signal.SIGTERM)
@@ -175,6 +181,7 @@ def test_supervise_asyncio(evd, sessions, tmp_path):
     with Program(evd, "supervise_asyncio.py", *commands) as program:
         program.expect(r"\[2\] failed: signal 9; again in 1 s")
         program.expect(r"\[2\] failed: signal 9; again in 2 s")
+        program.seen_all("[1] done", "[3] started")
         lines = [line for line in program.seen if line.startswith("[1]")]
         assert lines[1:] == ["[1] out", "[1] err", "[1] half", "[1] done"]
         started = [line for line in program.seen if line.startswith("[3] started")]

@@ -152,6 +152,8 @@ def test_passed_socket_is_left_as_it_was(listener, directory):
 def test_passed_socket_that_is_shut_down_is_not_waited_for(listener):
     with Daemon(listener=listener) as evd:
         with evd.connect() as c:
+            # It has been accepted.
+            c.call("now")
             listener.shutdown(socket.SHUT_RDWR)
             wait_until(lambda: "was shut down" in evd.stderr, "evd says it")
             c.call("now")

@@ -27,8 +27,8 @@ def kinds(running):
     for pid in running.processes():
         try:
             found[pid] = pathlib.Path("/proc/%d/comm" % pid).read_text().strip()
-        except FileNotFoundError:
-            pass
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # It has ended, before the file was opened or while it was read.
     return found
 
 
@@ -356,7 +356,9 @@ def test_killed_script_whose_child_lives_on(shell, daemon):
             lambda: not {"socat", "jq"} & set(kinds(running).values()),
             "socat and jq have ended",
         )
-        assert len(running.processes()) == 1
+        evdtest.wait_until(
+            lambda: len(running.processes()) == 1, "only the child is left"
+        )
         for pid in running.processes():
             os.kill(pid, signal.SIGKILL)
 
@@ -379,9 +381,9 @@ def test_close_ends_the_session_also_if_a_child_has_the_descriptors(shell, daemo
         h() { :; }
         ev_timer h 60
         sleep 1000 & pid=$!
+        trap 'kill $pid' TERM
         ev_close
         echo closed
-        trap 'kill $pid' TERM
         wait || :
         """,
         daemon,
@@ -391,6 +393,7 @@ def test_close_ends_the_session_also_if_a_child_has_the_descriptors(shell, daemo
             lambda: not {"socat", "jq"} & set(kinds(running).values()),
             "socat and jq have ended",
         )
+        running.asleep()
         os.kill(running.pid, signal.SIGTERM)
         running.wait()
 
@@ -410,6 +413,7 @@ def test_interrupt_from_the_terminal_reaches_only_the_script(shell, daemon):
         daemon,
     ) as running:
         running.said("ready")
+        running.asleep()
         os.killpg(running.pid, signal.SIGINT)
         assert running.wait() == 0, running.stderr
         assert running.stdout == "ready\nint 2\nstill there\n"

@@ -96,10 +96,12 @@ def test_nine(shell):
         day = now + datetime.timedelta(days=1)
         while day.weekday() > 4:
             day += datetime.timedelta(days=1)
-        early = day.replace(hour=8, minute=59, second=59, microsecond=500000)
+        early = day.replace(hour=8, minute=0, second=0, microsecond=0)
         with clock.daemon(env={"TZ": "UTC"}) as daemon:
             clock.jump((early - now).total_seconds())
             with script(shell, block("nine"), daemon, preamble="") as running:
+                watchers(daemon, 1)
+                clock.jump_to(early.timestamp() + 3599.5)
                 running.said("good morning\n")
                 for pid in running.processes():
                     os.kill(pid, 15)

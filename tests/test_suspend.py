@@ -125,7 +125,7 @@ def test_what_is_due_wakes_nobody(evd):
         evd.settle()
         before, cpu = evd.wakeups(), evd.cpu()
         time.sleep(0.3)
-        assert evd.wakeups() == before and evd.cpu() - before < scaled(2, 20)
+        assert evd.wakeups() == before and evd.cpu() - cpu < scaled(2, 20)
         c.call("resume")
         assert {c.event()["watcher"] for _ in range(10)} == {"t", "p"}
 
@@ -225,8 +225,8 @@ def test_many_timers_cost_nothing_to_suspend_and_resume(evd):
 def test_daemon_stops_and_goes_on_in_a_pause(evd):
     """What the daemon itself did not live through counts as the rest."""
     with evd.connect() as c:
-        c.watch("timer", "t", after=0.2)
-        c.call("suspend")
+        timer = command("watch", type="timer", watcher="t", after=0.2)
+        c.calls([timer, command("suspend")])
         os.kill(evd.pid, signal.SIGSTOP)
         time.sleep(0.3)
         os.kill(evd.pid, signal.SIGCONT)
@@ -244,12 +244,14 @@ def test_daemon_stops_and_goes_on_in_a_pause(evd):
 def test_wall_clock_is_set(seconds, when):
     """Times are due that it shows while the session is not suspended."""
     with Clock() as clock, clock.daemon() as evd, evd.connect() as c:
+        started = time.monotonic()
         c.watch("periodic", "p", interval=0.1)
         c.watch("periodic", "j", interval=1e9, jumps=True)
         events = [c.event()]
         if when == "before":
             clock.jump(seconds)
         c.call("suspend")
+        ran = time.monotonic() - started
         events += c.poll()
         if when == "while":
             clock.jump(seconds)
@@ -260,7 +262,7 @@ def test_wall_clock_is_set(seconds, when):
         missed = c.poll()
         # Only what was due before, or came since; and the clock is right.
         ticks = count(event for event in missed if event["watcher"] == "p")
-        assert ticks <= 2 + (clock.now() - begin) / 0.1
+        assert ticks <= 2 + (ran + clock.now() - begin) / 0.1
         state = get(c, "p")
         assert begin < state["at"] <= clock.now() + 0.1 + 1e-6
         if when == "after":
@@ -270,7 +272,8 @@ def test_wall_clock_is_set(seconds, when):
             events.append(c.event())
         (jumped,) = [event for event in events if event["watcher"] == "j"]
         assert jumped["jump"] is True
-        assert c.call("update")["now"] == pytest.approx(clock.now(), abs=scaled(1, 20))
+        before = clock.now()
+        assert before - 1 < c.call("update")["now"] < clock.now() + 1
 
 
 # --- the intervals ------------------------------------------------------------------
@@ -280,36 +283,37 @@ def test_events_of_timers_come_together_and_rarely(evd):
     with evd.connect() as c:
         c.call("loop", timeout_interval=0.2)
         begin = time.monotonic()
-        c.watch("timer", "a", after=0, repeat=0.001)
-        c.watch("timer", "b", after=0.1, repeat=0.001)
-        evd.settle()
+        # Held, so that the second event is of the other one, however late that is.
+        c.watch("timer", "a", after=0, repeat=0.001, hold=True)
+        c.watch("timer", "b", after=0.1, repeat=0.001, hold=True)
         before = evd.wakeups()
         first, second = c.event(), c.event()
         assert (first["watcher"], second["watcher"]) == ("a", "b")
         assert time.monotonic() - begin >= 0.2
         assert count([first, second]) >= 200 + 100 - 2
-        assert c.call("loop")["iteration"] == 1
-        # One for b, one for the interval, one for the command.
-        assert evd.wakeups() - before < 10
+        batches = c.call("loop")["iteration"]
+        assert 1 <= batches <= (time.monotonic() - begin) / 0.2
+        # One for b, one for each interval, one for the command.
+        assert evd.wakeups() - before < 10 + 2 * batches
 
 
 def test_events_of_descriptors_come_together(evd):
     pipes = [os.pipe() for _ in range(3)]
     with evd.connect() as c:
-        c.call("loop", io_interval=0.2)
+        c.call("loop", io_interval=1)
         for n, (read, _) in enumerate(pipes):
             c.watch_fd(n, read)
         begin = time.monotonic()
         for _, write in pipes:
             os.write(write, b"x")
-            barrier(c)
+            c.call("now")
         assert not c.events
         assert [c.event()["watcher"] for _ in pipes] == [0, 1, 2]
-        assert time.monotonic() - begin >= 0.2
+        assert time.monotonic() - begin >= 1
         assert c.call("loop")["iteration"] == 1
         # What another kind of event finds there goes with it.
-        c.watch("timer", "t", after=0.01)
-        c.call("ack")
+        timer = command("watch", type="timer", watcher="t", after=0.01)
+        c.calls([timer, command("ack")])
         assert {c.event()["watcher"] for _ in range(4)} == {0, 1, 2, "t"}
         assert c.call("loop")["iteration"] == 2
     for ends in pipes:

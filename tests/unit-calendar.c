@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "civil.h"
+#include "cron.h"
 #include "unit.h"
 
 #define YEAR_S	 INT64_C(31556952)
@@ -43,10 +44,10 @@ teardown(void)
 static struct calendar
 parsed(const char *s)
 {
-	char fault[CALENDAR_FAULT_SIZE];
+	char fault[CRON_FAULT_SIZE];
 	struct calendar c;
 
-	ck_assert_msg(calendar_parse(&c, s, strlen(s), fault) == 0, "%s: %s", s,
+	ck_assert_msg(cron_parse(&c, s, strlen(s), fault) == 0, "%s: %s", s,
 	    fault);
 	return c;
 }
@@ -200,14 +201,14 @@ START_TEST(errors_point_at_the_field)
 		{ "@", "expected one of: @hourly" },
 		{ "@Daily", "expected one of: @hourly" },
 	};
-	char fault[CALENDAR_FAULT_SIZE];
+	char fault[CRON_FAULT_SIZE];
 	struct calendar c;
 
 	for (size_t i = 0; i < COUNT(wrong); i++) {
 		const char *s = wrong[i][0], *said = wrong[i][1];
 
-		ck_assert_msg(calendar_parse(&c, s, strlen(s), fault) == -1,
-		    "%s", s);
+		ck_assert_msg(cron_parse(&c, s, strlen(s), fault) == -1, "%s",
+		    s);
 		ck_assert_msg(strncmp(fault, said, strlen(said)) == 0, "%s: %s",
 		    s, fault);
 	}
@@ -217,7 +218,7 @@ END_TEST
 START_TEST(any_bytes_are_refused_or_have_times)
 {
 	static const char alphabet[] = "0123456789*/-,L @JANSU\t\xff\x80.";
-	char fault[CALENDAR_FAULT_SIZE], s[64];
+	char fault[CRON_FAULT_SIZE], s[64];
 	int good = 0;
 
 	for (int i = 0; i < 200000; i++) {
@@ -230,7 +231,7 @@ START_TEST(any_bytes_are_refused_or_have_times)
 		if (len > 10)
 			memcpy(s + len - 8, " * * * *", 8);
 		memset(fault, 'x', sizeof(fault));
-		if (calendar_parse(&c, s, len, fault) < 0) {
+		if (cron_parse(&c, s, len, fault) < 0) {
 			ck_assert_ptr_nonnull(memchr(fault, '\0',
 			    sizeof(fault)));
 			continue;

@@ -49,10 +49,10 @@ teardown(void)
 		unlink(files[i].path);
 	}
 	/* All is given back. */
-	ck_assert_ptr_null(dirwatch.root);
-	ck_assert_uint_eq(dirwatch.places.count, 0);
-	ck_assert_uint_eq(dirwatch.marks.table.count, 0);
-	ck_assert(TAILQ_EMPTY(&dirwatch.jobs));
+	ck_assert_ptr_null(dirwatch.places.root);
+	ck_assert_uint_eq(dirwatch.places.table.count, 0);
+	ck_assert_uint_eq(dirwatch.places.marks.table.count, 0);
+	ck_assert(TAILQ_EMPTY(&dirwatch.jobs.queue));
 	dirwatch_fini(&dirwatch);
 	ev_loop_destroy(loop);
 	rmdir(directory);
@@ -126,17 +126,17 @@ START_TEST(all_is_compared_again_a_part_in_each_iteration)
 		watch_file(i);
 	for (int i = 0; i < FILES; i++)
 		write_file(i);
-	while (read(dirwatch.marks.fd, drop, sizeof(drop)) > 0)
+	while (read(dirwatch.places.marks.fd, drop, sizeof(drop)) > 0)
 		continue;
-	dirwatch.marks.on_overflow(&dirwatch.marks);
-	while (!TAILQ_EMPTY(&dirwatch.jobs)) {
+	dirwatch.places.marks.on_overflow(&dirwatch.places.marks);
+	while (!TAILQ_EMPTY(&dirwatch.jobs.queue)) {
 		seen = turn();
-		ck_assert_int_le(seen, DIRWATCH_STEPS);
+		ck_assert_int_le(seen, JOBS_STEPS);
 		all += seen;
 		turns++;
 	}
 	ck_assert_int_eq(all, FILES);
-	ck_assert_int_ge(turns, 2 * FILES / DIRWATCH_STEPS);
+	ck_assert_int_ge(turns, 2 * FILES / JOBS_STEPS);
 	for (int i = 0; i < FILES; i++)
 		ck_assert_int_eq(files[i].changes, 1);
 	/* And each is marked from now on. */
@@ -153,12 +153,12 @@ START_TEST(an_event_costs_no_more_where_there_are_many)
 	for (int i = 0; i < FILES; i++)
 		watch_file(i);
 	for (int i = 0; i < FILES; i += 100) {
-		uint64_t tickets = dirwatch.tickets;
+		uint64_t tickets = dirwatch.jobs.tickets;
 
 		write_file(i);
 		turn_until_done();
 		/* The file's place, and perhaps the directory's; no other. */
-		ck_assert_uint_le(dirwatch.tickets - tickets, 3);
+		ck_assert_uint_le(dirwatch.jobs.tickets - tickets, 3);
 		ck_assert_int_ge(files[i].changes, 1);
 	}
 }
@@ -256,7 +256,7 @@ START_TEST(polled_items_are_compared_a_part_in_each_iteration)
 	while (all < FILES) {
 		int seen = turn();
 
-		ck_assert_int_le(seen, DIRWATCH_STEPS);
+		ck_assert_int_le(seen, JOBS_STEPS);
 		all += seen;
 	}
 }

@@ -48,7 +48,7 @@ START_TEST(timers_come_in_one_batch)
 	expect(TIMER("t5", "'after':5,'repeat':0.5,'data':1"), DONE);
 	bench_run(1);
 	expect_events("");
-	ck_assert(!session_has_work(bench.session));
+	ck_assert(!batch_has_work(bench.session));
 	bench_run(2);
 	bench_run(2);
 	expect_events("");
@@ -58,7 +58,7 @@ START_TEST(timers_come_in_one_batch)
 	bench.works = 0;
 	bench_run(0.25);
 	ck_assert_int_eq(bench.works, 1);
-	ck_assert(session_has_work(bench.session));
+	ck_assert(batch_has_work(bench.session));
 	expect_events("t1. t3. t5+2");
 	ck_assert_uint_eq(bench.session->batches, 1);
 	/* The next one counts from its own first event. */
@@ -216,12 +216,12 @@ START_TEST(half_closed_session_waits_while_more_may_come)
 	session_end_input(bench.session);
 	bench_run(1);
 	expect_events("");
-	ck_assert(!session_is_over(bench.session));
+	ck_assert(!batch_was_last(bench.session));
 	bench_run(1.5);
 	expect_events("");
 	bench_run(0.5);
 	expect_events("t. u.");
-	ck_assert(session_is_over(bench.session));
+	ck_assert(batch_was_last(bench.session));
 }
 END_TEST
 
@@ -238,7 +238,7 @@ START_TEST(idle_does_not_fire_while_something_waits)
 		bench_run(1);
 		expect_events("");
 		/* And the loop may sleep. */
-		ck_assert(!session_has_work(bench.session));
+		ck_assert(!batch_has_work(bench.session));
 	}
 	bench_run(1);
 	expect_events("t.");

@@ -43,12 +43,12 @@ ack(void)
 START_TEST(idle_waits_for_the_loop_to_look)
 {
 	idle("i");
-	ck_assert(session_has_work(bench.session));
-	ck_assert(!session_has_ready(bench.session));
+	ck_assert(batch_has_work(bench.session));
+	ck_assert(!batch_has_ready(bench.session));
 	expect_events("");
 	bench_run(0);
 	expect_events("i");
-	ck_assert(!session_has_work(bench.session));
+	ck_assert(!batch_has_work(bench.session));
 	bench_run(0);
 	expect_events("");
 	ack();
@@ -140,9 +140,9 @@ START_TEST(idle_is_stopped_when_the_input_has_ended)
 	session_end_input(bench.session);
 	ck_assert(session_drop_holds(bench.session, SIZE_MAX));
 	ck_assert(!bench_find("a")->active);
-	ck_assert(!session_is_over(bench.session));
+	ck_assert(!batch_was_last(bench.session));
 	expect_events("b.");
-	ck_assert(session_is_over(bench.session));
+	ck_assert(batch_was_last(bench.session));
 }
 END_TEST
 
@@ -151,10 +151,10 @@ START_TEST(idle_has_its_turn_before_the_session_is_over)
 	idle("i");
 	expect("{'cmd':'unref'}", "{'result':{'refs':-1}}");
 	session_end_input(bench.session);
-	ck_assert(!session_is_over(bench.session));
+	ck_assert(!batch_was_last(bench.session));
 	bench_run(0);
 	expect_events("i.");
-	ck_assert(session_is_over(bench.session));
+	ck_assert(batch_was_last(bench.session));
 }
 END_TEST
 
@@ -193,7 +193,7 @@ START_TEST(they_frame_batches)
 	watch("a", .priority = 2);
 	watch("b", .priority = -2);
 	expect_events("");
-	ck_assert(!session_has_work(bench.session));
+	ck_assert(!batch_has_work(bench.session));
 	fire("b");
 	fire("a");
 	expect_events("C c a b P p");
@@ -241,13 +241,13 @@ START_TEST(batch_is_open_until_it_is_closed)
 	prepare("p");
 	watch("a");
 	fire("a");
-	number = session_last_batch(s);
+	number = batch_last(s);
 	ck_assert_str_eq(bench_summary_up_to(1), "a");
-	ck_assert(session_has_ready(s));
-	ck_assert(!session_batch_is_written(s, number));
+	ck_assert(batch_has_ready(s));
+	ck_assert(!batch_is_written(s, number));
 	expect_events("p");
-	ck_assert(session_batch_is_written(s, number));
-	ck_assert(!session_has_ready(s));
+	ck_assert(batch_is_written(s, number));
+	ck_assert(!batch_has_ready(s));
 }
 END_TEST
 
@@ -416,7 +416,7 @@ START_TEST(at_random_all_is_as_it_must_be)
 		bench_run(0);
 		bench_events();
 	}
-	ck_assert(!session_has_work(bench.session));
+	ck_assert(!batch_has_work(bench.session));
 }
 END_TEST
 

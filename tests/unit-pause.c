@@ -399,7 +399,7 @@ START_TEST(many_periodics_hear_of_it_some_at_a_time)
 	bench_run(1.5);
 	bench_run(0);
 	bench_run(0);
-	session_write_events(bench.session, &bench.out, SIZE_MAX);
+	batch_write_events(bench.session, &bench.out, SIZE_MAX);
 	bench_take_text();
 	ck_assert_uint_eq(bench.session->seq, 2500);
 	expect(SUSPEND, DONE);
@@ -444,7 +444,7 @@ START_TEST(jump_that_is_not_told_yet_when_the_pause_begins)
 	bench_run(0.5);
 	for (int i = 0; i < 3; i++)
 		bench_run(0);
-	session_write_events(bench.session, &bench.out, SIZE_MAX);
+	batch_write_events(bench.session, &bench.out, SIZE_MAX);
 	ck_assert_uint_eq(bench.session->seq, 2500);
 	ck_assert(strstr(bench_take_text(), "overrun") == NULL);
 }
@@ -464,7 +464,7 @@ START_TEST(what_fires_merges_and_is_written_after_the_pause)
 		bench_run(1);
 		expect_events("");
 	}
-	ck_assert(!session_has_work(bench.session));
+	ck_assert(!batch_has_work(bench.session));
 	expect("{'cmd':'clear','watcher':'b'}",
 	    "{'result':{'cleared':{'revents':1,'overrun':2}}}");
 	expect("{'cmd':'feed','watcher':'b','revents':1}", DONE);
@@ -525,7 +525,7 @@ START_TEST(idle_does_not_fire_in_the_pause)
 		bench_run(1);
 		expect_events("");
 	}
-	ck_assert(!session_has_work(bench.session));
+	ck_assert(!batch_has_work(bench.session));
 	resume();
 	bench_run(0);
 	expect_events("i");

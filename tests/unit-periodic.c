@@ -433,7 +433,7 @@ START_TEST(no_periodic_is_early)
 		    PERIODIC("'interval':%.3f,'offset':%.3f"), interval,
 		    offset);
 		expect(line, DONE);
-		while (!session_has_ready(bench.session)) {
+		while (!batch_has_ready(bench.session)) {
 			ck_assert_double_lt(wallclock_now(&bench.clock),
 			    due + 1e-6);
 			bench_run((double)unit_below(3000) * 1e-4);

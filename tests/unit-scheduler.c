@@ -133,7 +133,7 @@ START_TEST(jump_is_told_to_some_at_a_time)
 {
 	watch_jumps(2500);
 	jump(3600);
-	session_write_events(bench.session, &bench.out, SIZE_MAX);
+	batch_write_events(bench.session, &bench.out, SIZE_MAX);
 	ck_assert_uint_eq(bench.session->seq, 1000);
 	bench_take_text();
 	expect("{'cmd':'get','watcher':2499}",
@@ -143,10 +143,10 @@ START_TEST(jump_is_told_to_some_at_a_time)
 	expect("{'cmd':'unwatch','watcher':2498}",
 	    "{'result':{'cleared':{'revents':512,'overrun':0}}}");
 	bench_run(0);
-	session_write_events(bench.session, &bench.out, SIZE_MAX);
+	batch_write_events(bench.session, &bench.out, SIZE_MAX);
 	ck_assert_uint_eq(bench.session->seq, 2001);
 	bench_run(0);
-	session_write_events(bench.session, &bench.out, SIZE_MAX);
+	batch_write_events(bench.session, &bench.out, SIZE_MAX);
 	ck_assert_uint_eq(bench.session->seq, 2499);
 	ck_assert(TAILQ_EMPTY(&bench.session->host.alarms.stale));
 	bench_run(0);

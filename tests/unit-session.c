@@ -144,9 +144,9 @@ START_TEST(events_are_written_while_there_is_room)
 	bench.seq = 1;
 	ck_assert_str_eq(bench_summary_up_to(line + 1), "a b");
 	ck_assert_str_eq(bench_summary_up_to(0), "");
-	ck_assert(session_has_ready(bench.session));
+	ck_assert(batch_has_ready(bench.session));
 	expect_events("c");
-	ck_assert(!session_has_ready(bench.session));
+	ck_assert(!batch_has_ready(bench.session));
 }
 END_TEST
 
@@ -201,18 +201,18 @@ START_TEST(last_batch_is_the_one_that_ends_what_is_ready)
 
 	watch("a");
 	watch("b");
-	number = session_last_batch(s);
-	ck_assert(session_batch_is_written(s, number));
+	number = batch_last(s);
+	ck_assert(batch_is_written(s, number));
 	fire("ab");
-	number = session_last_batch(s);
-	ck_assert(!session_batch_is_written(s, number));
+	number = batch_last(s);
+	ck_assert(!batch_is_written(s, number));
 	ck_assert_str_eq(bench_summary_up_to(1), "a");
-	ck_assert(!session_batch_is_written(s, number));
+	ck_assert(!batch_is_written(s, number));
 	fire("a");
 	ck_assert_str_eq(bench_summary_up_to(1), "b");
-	ck_assert(session_batch_is_written(s, number));
+	ck_assert(batch_is_written(s, number));
 	expect_events("a");
-	ck_assert(session_batch_is_written(s, session_last_batch(s)));
+	ck_assert(batch_is_written(s, batch_last(s)));
 }
 END_TEST
 
@@ -226,11 +226,11 @@ START_TEST(last_batch_counts_what_fired_meanwhile)
 	fire("ab");
 	ck_assert_str_eq(bench_summary_up_to(1), "a");
 	fire("a");
-	number = session_last_batch(s);
+	number = batch_last(s);
 	ck_assert_str_eq(bench_summary_up_to(1), "b");
-	ck_assert(!session_batch_is_written(s, number));
+	ck_assert(!batch_is_written(s, number));
 	expect_events("a");
-	ck_assert(session_batch_is_written(s, number));
+	ck_assert(batch_is_written(s, number));
 }
 END_TEST
 
@@ -242,9 +242,9 @@ START_TEST(batch_that_was_taken_back_counts_as_written)
 
 	watch("a");
 	fire("a");
-	number = session_last_batch(s);
+	number = batch_last(s);
 	watcher_clear(bench_find("a"), &cleared);
-	ck_assert(session_batch_is_written(s, number));
+	ck_assert(batch_is_written(s, number));
 }
 END_TEST
 
@@ -444,7 +444,7 @@ START_TEST(held_until_ack)
 	expect_events("a");
 	ck_assert(watcher_is_held(bench_find("a")));
 	fire("aaa");
-	ck_assert(!session_has_ready(bench.session));
+	ck_assert(!batch_has_ready(bench.session));
 	expect_events("");
 	ck_assert_uint_eq(session_ack(bench.session, 1, 10), 1);
 	expect_events("a+2");
@@ -635,7 +635,7 @@ START_TEST(level_watchers_stop_when_the_input_has_ended)
 	ck_assert(!bench_find("a")->active);
 	fire("b");
 	expect_events("b.");
-	ck_assert(session_is_over(bench.session));
+	ck_assert(batch_was_last(bench.session));
 }
 END_TEST
 
@@ -652,9 +652,9 @@ END_TEST
 
 START_TEST(over_when_nothing_is_left)
 {
-	ck_assert(!session_is_over(bench.session));
+	ck_assert(!batch_was_last(bench.session));
 	session_end_input(bench.session);
-	ck_assert(session_is_over(bench.session));
+	ck_assert(batch_was_last(bench.session));
 }
 END_TEST
 
@@ -662,9 +662,9 @@ START_TEST(not_over_while_a_watcher_is_active)
 {
 	watch("a");
 	session_end_input(bench.session);
-	ck_assert(!session_is_over(bench.session));
+	ck_assert(!batch_was_last(bench.session));
 	watcher_stop(bench_find("a"), &cleared);
-	ck_assert(session_is_over(bench.session));
+	ck_assert(batch_was_last(bench.session));
 }
 END_TEST
 
@@ -673,9 +673,9 @@ START_TEST(not_over_while_an_event_is_pending)
 	watch("a", .once = true);
 	fire("a");
 	session_end_input(bench.session);
-	ck_assert(!session_is_over(bench.session));
+	ck_assert(!batch_was_last(bench.session));
 	expect_events("a.");
-	ck_assert(session_is_over(bench.session));
+	ck_assert(batch_was_last(bench.session));
 }
 END_TEST
 
@@ -685,9 +685,9 @@ START_TEST(not_over_while_a_hold_is_to_be_dropped)
 	fire("a");
 	expect_events("a.");
 	session_end_input(bench.session);
-	ck_assert(!session_is_over(bench.session));
+	ck_assert(!batch_was_last(bench.session));
 	session_drop_holds(bench.session, 10);
-	ck_assert(session_is_over(bench.session));
+	ck_assert(batch_was_last(bench.session));
 }
 END_TEST
 
@@ -713,7 +713,7 @@ START_TEST(sessions_are_found_by_number_and_uid)
 	bench_free_session(other);
 	ck_assert_ptr_null(find_session(BENCH_UID, "#2"));
 	other = bench_new_session(BENCH_UID);
-	ck_assert_str_eq(other->name, "#3");
+	ck_assert_str_eq(other->id.name, "#3");
 	bench_free_session(other);
 }
 END_TEST
@@ -726,7 +726,7 @@ START_TEST(session_takes_one_name)
 	ck_assert_int_eq(session_rename(bench.session, SLICE("you"), &error),
 	    -1);
 	ck_assert_int_eq(error.code, ERROR_SESSION_EXISTS);
-	ck_assert_str_eq(bench.session->name, "me");
+	ck_assert_str_eq(bench.session->id.name, "me");
 }
 END_TEST
 

@@ -386,7 +386,7 @@ START_TEST(no_timer_is_early)
 		due = wallclock_monotonic(&bench.clock) +
 		    strtod(strstr(line, "'after':") + 8, NULL);
 		expect(line, DONE);
-		while (!session_has_ready(bench.session)) {
+		while (!batch_has_ready(bench.session)) {
 			ck_assert_double_lt(
 			    wallclock_monotonic(&bench.clock) - 2e-9, due);
 			fakeclock_advance(step);

@@ -126,7 +126,7 @@ break_account(void)
 static void
 break_name(void)
 {
-	s->name[0] = 'x';
+	s->id.name[0] = 'x';
 }
 
 static void

@@ -10,6 +10,7 @@
 
 #include "civil.h"
 #include "unit.h"
+#include "zones.h"
 
 #define HOUR_S 3600
 

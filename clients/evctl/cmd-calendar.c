@@ -6,7 +6,7 @@
 
 #include "civil.h"
 #include "put.h"
-#include "zone.h"
+#include "zones.h"
 
 #include "show.h"
 #include "value.h"

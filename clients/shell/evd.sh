@@ -44,26 +44,31 @@ _ev_type='' _ev_kind=''
 # jq's program: a line of evd becomes a line of shell, a function's name without its
 # _ev_ and the arguments.
 #   e NAME TYPE REVENTS SEQ TIME [ACTIVE OVERRUN ERROR][;EV_...=...]   an event
-#     ;_ev_attr and ;_ev_prev follow with what stat(2) says
+#     ;_ev_a and ;_ev_p or ;_ev_s follow with what stat(2) says now, and said before
 #   r N 0 VALUE                   the reply to command N: what was wanted of it
 #   r N 1 MESSAGE                 its error
 #   bye REASON MESSAGE            the daemon closes
 #   bad MESSAGE                   a command was not JSON
 #   odd TEXT                      nobody asked for this
 # Every value is quoted by @sh. So a line feed can only be inside of quotes.
-# The numbers of a file are taken from the text, since jq would round them, and go
-# without names and quotes, since a shell reads byte by byte.
+# Times and inode numbers are taken from the text, since jq would round them. What can
+# be told from other numbers is left out, since a shell reads byte by byte.
 # shellcheck disable=SC2016 # the $ are jq's
 _ev_jq_program='
 def text: if . == null then "" elif type == "string" then .[:2000] else tojson end;
 def value($name): "EV_\($name)=\(text | @sh)";
-def file($name; $raw):
-  $raw | split("\"\($name)\":{") | .[1] | split("}") | .[0] | split(",")
-  | map(split(":")) | .[:11]
-  | if map(.[0]) == ["\"dev\"", "\"ino\"", "\"mode\"", "\"nlink\"", "\"uid\"", "\"gid\"",
-      "\"rdev\"", "\"size\"", "\"atime\"", "\"mtime\"", "\"ctime\""]
-    then map(.[1]) | join(" ") | select(test("\\A[0-9. -]*\\z")) | "_ev_\($name) " + .
-    else empty end;
+def which($ino): "\(.dev) \($ino | split(",")[0]) \(.mode) \(.nlink) \(.uid) \(.gid) \(.rdev) ";
+def changing($size; $atime; $mtime; $ctime):
+  ($mtime | rtrimstr(",\"c")) as $mtime
+  | "\($size) \($atime | rtrimstr(",\"m")) \($mtime)"
+    + ($ctime | split("}")[0] | if . == $mtime then "" else " " + . end);
+def stat($raw):
+  ($raw | split("\"ino\":")) as $ino | ($raw | split("time\":")) as $time
+  | (.attr | which($ino[1])) as $attr | (.prev | which($ino[2])) as $prev
+  | $attr + changing(.attr.size; $time[2]; $time[3]; $time[4])
+    + if $attr == $prev then ";_ev_s " else ";_ev_p " + $prev end
+    + changing(.prev.size; $time[5]; $time[6]; $time[7])
+  | select(test("\\A[0-9. -]*;_ev_[ps][0-9. -]*\\z")) | "_ev_a " + .;
 def times: (.at | value("AT")), (.jump // false | value("JUMP"));
 def child: (.pid | value("PID")), (.status | value("STATUS")),
   (if .signal then .signal + 128 else .exit end | value("EXIT")),
@@ -80,7 +85,7 @@ def event($raw):
     + ([if $shape == 2 then times
         elif $shape == 3 then .signum | value("SIGNUM")
         elif $shape == 4 then child
-        elif $shape == 5 then file("attr"; $raw), file("prev"; $raw)
+        elif $shape == 5 then stat($raw)
         else empty end | ";" + .] | add // "") end;
 . as $raw | try fromjson catch null
 | if type != "object" then @sh "odd \($raw[:200])"
@@ -92,7 +97,7 @@ def event($raw):
       else @sh "r \($n) 1 \(.error.message | text)" end
   elif .error.code == "parse-error" then @sh "bad \(.error.message | text)"
   else @sh "odd \(.error.message // $raw[:200])" end
-| split("\n") | join("\u0027\"$_ev_nl\"\u0027")'
+| if contains("\n") then split("\n") | join("\u0027\"$_ev_nl\"\u0027") else . end'
 
 # --- messages ----------------------------------------------------------------
 
@@ -141,20 +146,30 @@ _ev_e()
 	EV_ACTIVE=${6-true} EV_OVERRUN=${7-0} EV_ERROR=${8-}
 }
 
-# usage: _ev_attr DEV INO MODE NLINK UID GID RDEV SIZE ATIME MTIME CTIME
-_ev_attr()
+# usage: _ev_a DEV INO MODE NLINK UID GID RDEV SIZE ATIME MTIME [CTIME]
+# A ctime that is not said is the mtime.
+_ev_a()
 {
 	EV_ATTR_DEV=$1 EV_ATTR_INO=$2 EV_ATTR_MODE=$3 EV_ATTR_NLINK=$4
 	EV_ATTR_UID=$5 EV_ATTR_GID=$6 EV_ATTR_RDEV=$7 EV_ATTR_SIZE=$8
-	EV_ATTR_ATIME=$9 EV_ATTR_MTIME=${10} EV_ATTR_CTIME=${11}
+	EV_ATTR_ATIME=$9 EV_ATTR_MTIME=${10} EV_ATTR_CTIME=${11-${10}}
 }
 
-# usage: _ev_prev DEV INO MODE NLINK UID GID RDEV SIZE ATIME MTIME CTIME
-_ev_prev()
+# usage: _ev_p DEV INO MODE NLINK UID GID RDEV SIZE ATIME MTIME [CTIME]
+# What was there before.
+_ev_p()
 {
 	EV_PREV_DEV=$1 EV_PREV_INO=$2 EV_PREV_MODE=$3 EV_PREV_NLINK=$4
 	EV_PREV_UID=$5 EV_PREV_GID=$6 EV_PREV_RDEV=$7 EV_PREV_SIZE=$8
-	EV_PREV_ATIME=$9 EV_PREV_MTIME=${10} EV_PREV_CTIME=${11}
+	EV_PREV_ATIME=$9 EV_PREV_MTIME=${10} EV_PREV_CTIME=${11-${10}}
+}
+
+# usage: _ev_s SIZE ATIME MTIME [CTIME]
+# The same, where it was the same but for these.
+_ev_s()
+{
+	_ev_p "$EV_ATTR_DEV" "$EV_ATTR_INO" "$EV_ATTR_MODE" "$EV_ATTR_NLINK" \
+		"$EV_ATTR_UID" "$EV_ATTR_GID" "$EV_ATTR_RDEV" "$@"
 }
 
 # usage: _ev_r N STATUS TEXT
@@ -704,6 +719,17 @@ _ev_refused()
 	_ev_fail "$1" "$_ev_error"
 }
 
+# usage: _ev_plain TYPE ARGUMENT...
+# Registers a watcher of a type that has nothing of its own: options and a HANDLER.
+_ev_plain()
+{
+	_ev_plain=$1
+	shift
+	_ev_args "ev_$_ev_plain" 1 1 HANDLER "$@" || return
+	shift "$_ev_shift"
+	_ev_register "$1" "$_ev_plain"
+}
+
 # usage: ev_timer [-n NAME] [-d DATA] [-p PRIORITY] [-1hs] HANDLER AFTER [REPEAT]
 # Runs HANDLER after AFTER seconds, then every REPEAT seconds. Prints nothing. Status
 # 0, or 1 (refused) or 2 (wrong arguments) and a message.
@@ -874,9 +900,7 @@ ev_io()
 # Runs HANDLER when somebody calls ev_send. Prints nothing. Status as ev_timer.
 ev_async()
 {
-	_ev_args ev_async 1 1 HANDLER "$@" || return
-	shift "$_ev_shift"
-	_ev_register "$1" async
+	_ev_plain async "$@"
 }
 
 # usage: ev_idle [-n NAME] [-d DATA] [-p PRIORITY] [-1s] HANDLER
@@ -893,18 +917,14 @@ ev_idle()
 # Runs HANDLER behind each batch of events. Prints nothing. Status as ev_timer.
 ev_prepare()
 {
-	_ev_args ev_prepare 1 1 HANDLER "$@" || return
-	shift "$_ev_shift"
-	_ev_register "$1" prepare
+	_ev_plain prepare "$@"
 }
 
 # usage: ev_check [-n NAME] [-d DATA] [-p PRIORITY] [-1s] HANDLER
 # Runs HANDLER before each batch of events. Prints nothing. Status as ev_timer.
 ev_check()
 {
-	_ev_args ev_check 1 1 HANDLER "$@" || return
-	shift "$_ev_shift"
-	_ev_register "$1" check
+	_ev_plain check "$@"
 }
 
 # --- the life of a watcher ----------------------------------------------------

@@ -15,7 +15,8 @@ import socket
 import sys
 import time
 
-from evdtest import Daemon, command, encode
+import waits
+from evdtest import Daemon, command
 
 BATCH = 200
 
@@ -52,8 +53,7 @@ def churn_descriptors(client, count):
 
 def measure(evd, name, churn, count):
     """Print what a quiet client waits while another process churns."""
-    waits = []
-    request = encode(command("now"))
+    taken = []
     with evd.connect() as quiet:
         churner = os.fork()
         if churner == 0:
@@ -61,22 +61,9 @@ def measure(evd, name, churn, count):
                 churn(client, count)
             os._exit(0)
         while os.waitpid(churner, os.WNOHANG)[0] == 0:
-            begin = time.perf_counter()
-            quiet.sock.sendall(request)
-            quiet.sock.recv(4096)
-            waits.append((time.perf_counter() - begin) * 1000)
+            taken.append(waits.ask(quiet))
             time.sleep(0.001)
-    waits.sort()
-    print(
-        "%-24s median %.3f ms, 99 %% %.3f ms, worst %.3f ms (%d requests)"
-        % (
-            name,
-            waits[len(waits) // 2],
-            waits[len(waits) * 99 // 100],
-            waits[-1],
-            len(waits),
-        )
-    )
+    waits.show(name, taken)
 
 
 def main(count=10000, idle=8000):

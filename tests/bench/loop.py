@@ -13,6 +13,7 @@ import os
 import sys
 import time
 
+import waits
 from evdtest import Daemon, command, encode
 
 BATCH = 10000
@@ -125,16 +126,11 @@ def load_in_child(evd, load, count):
 
 def ask(quiet):
     """Ask for the time for a while; gives what each answer took, in ms."""
-    request = encode(command("now"))
-    waits = []
+    taken = []
     end = time.perf_counter() + SECONDS
-    begin = 0
-    while begin < end:
-        begin = time.perf_counter()
-        quiet.sock.sendall(request)
-        quiet.sock.recv(4096)
-        waits.append((time.perf_counter() - begin) * 1000)
-    return sorted(waits)
+    while time.perf_counter() < end:
+        taken.append(waits.ask(quiet))
+    return taken
 
 
 def measure(name, load, count):
@@ -145,22 +141,12 @@ def measure(name, load, count):
             process, ready, go = load_in_child(evd, load, count)
             os.read(ready, 1)
             os.write(go, b"x")
-        waits = ask(quiet)
+        taken = ask(quiet)
         if load is not None:
             os.close(go)
             os.close(ready)
             os.waitpid(process, 0)
-    print(
-        "%-24s median %.3f ms, 99 %% %.3f ms, worst %.3f ms (%d requests)"
-        % (
-            name,
-            waits[len(waits) // 2],
-            waits[len(waits) * 99 // 100],
-            waits[-1],
-            len(waits),
-        ),
-        flush=True,
-    )
+    waits.show(name, taken)
 
 
 def main():

@@ -37,11 +37,12 @@ def changed(watcher, revents):
 def main(paths):
     loop = pyev.default_loop()
     watchers = [loop.stat(os.path.abspath(path), 0.0, changed) for path in paths]
-    # Ctrl-C as an event: in a callback, KeyboardInterrupt would only be reported.
-    watchers.append(loop.signal(signal.SIGINT, lambda watcher, revents: loop.stop()))
     for watcher in watchers:
         watcher.start()
-    print("watching %d files" % len(paths), flush=True)
+    # Ctrl-C as an event: in a callback, KeyboardInterrupt would only be reported.
+    interrupt = loop.signal(signal.SIGINT, lambda watcher, revents: loop.stop())
+    interrupt.start()
+    print("watching %d files" % len(watchers), flush=True)
     loop.start()
 
 
