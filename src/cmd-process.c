@@ -33,6 +33,8 @@ struct spawn_args {
 	int64_t fds;
 };
 
+_Static_assert(sizeof(struct spawn_args) <= COMMAND_ARGS_MAX, "room");
+
 enum {
 	SPAWN_WATCHER,
 	SPAWN_ARGV,

@@ -20,6 +20,14 @@
  * verbs would check; its handler does what is left and puts the members of
  * the result, for command_execute() has opened the reply.
  */
+enum command_key { KEY_CMD, KEY_FDS, KEY_ID, KEY_TYPE, KEY_WATCHER, KEYS };
+
+/* Members that are asked for by name: where they are in lines of a shape. */
+struct command_places {
+	uint64_t shape;
+	ptrdiff_t at[KEYS]; /* -1: not there */
+};
+
 struct command_context {
 	struct ev_loop *loop;
 	struct wallclock *clock;
@@ -35,6 +43,8 @@ struct command_context {
 	/* Whether it has, what it gave a ticket for. */
 	bool (*has_gathered)(const struct command_context *, uint64_t ticket);
 	struct message message; /* the line that is being executed */
+	struct param_plan plan; /* its members */
+	struct command_places places;
 };
 
 /* A command whose reply takes more than one iteration of the loop. */
@@ -91,7 +101,7 @@ struct command {
 };
 
 /* Room for the args of any verb. */
-#define COMMAND_ARGS_MAX 1024
+#define COMMAND_ARGS_MAX 192
 
 struct watcher_args {
 	uint32_t given;

@@ -2,6 +2,7 @@
 
 #include "message.h"
 
+#include <endian.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,11 +12,15 @@
 #include "memory.h"
 #include "put.h"
 
+/* The scanner needs no more, and leaves longer lists to jansson. */
 #define MEMBERS_MIN 32
 /* The message keeps its list from line to line, but not a huge one. */
 #define MEMBERS_KEEP 256
-/* The scanner leaves longer lists, and so the search for duplicates, alone. */
-#define SCAN_MEMBERS_MAX 24
+
+struct message_room {
+	struct message_room *next;
+	char bytes[];
+};
 
 const char *const error_names[ERROR_CODES] = {
 	[ERROR_PARSE] = "parse-error",
@@ -92,8 +97,30 @@ message_init(struct message *m)
 }
 
 static void
+message_free_rooms(struct message *m)
+{
+	while (m->rooms != NULL) {
+		struct message_room *room = m->rooms;
+
+		m->rooms = room->next;
+		free(room);
+	}
+}
+
+char *
+message_room(struct message *m, size_t size)
+{
+	struct message_room *room = memory_alloc(sizeof(*room) + size);
+
+	room->next = m->rooms;
+	m->rooms = room;
+	return room->bytes;
+}
+
+static void
 message_reset(struct message *m)
 {
+	message_free_rooms(m);
 	m->n = 0;
 	if (m->tree != NULL)
 		json_decref(m->tree);
@@ -139,13 +166,29 @@ scan_space(const char *p, const char *end)
 static inline bool
 scan_is_plain(unsigned char c)
 {
-	static const bool plain[256] = { [' '] = true,
-		true,
-		false /* " */,
-		['#' ... '['] = true,
-		[']' ... '~'] = true };
+	return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+}
 
-	return plain[c];
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
+
+/*
+ * The same of eight bytes at once: where the first one is that is not plain; 8:
+ * all are.  Each term sets the high bit of a byte that it is about: from 0x80,
+ * 0x7f, below 0x20, " and \.  A carry or borrow may set others, but only
+ * behind such a byte.
+ */
+static inline unsigned int
+scan_plain_word(const char *p)
+{
+	uint64_t x, odd;
+
+	memcpy(&x, p, sizeof(x));
+	x = le64toh(x);
+	odd = x | (x + EACH_BYTE(1)) | (x - EACH_BYTE(' ')) |
+	    ((x ^ EACH_BYTE('"')) - EACH_BYTE(1)) |
+	    ((x ^ EACH_BYTE('\\')) - EACH_BYTE(1));
+	odd &= EACH_BYTE(0x80);
+	return odd == 0 ? 8 : (unsigned int)__builtin_ctzll(odd) / 8;
 }
 
 /* A string of plain ASCII, from its opening quote; NULL if it is not one. */
@@ -153,13 +196,26 @@ static const char *
 scan_string(const char *p, const char *end, struct slice *s)
 {
 	const char *start = ++p;
+	unsigned int n = 8;
 
-	while (p < end && scan_is_plain(*p))
-		p++;
+	while (n == 8 && end - p >= 8)
+		p += n = scan_plain_word(p);
+	if (n == 8)
+		while (p < end && scan_is_plain(*p))
+			p++;
 	if (p == end || *p != '"')
 		return NULL;
 	*s = (struct slice){ start, p - start };
 	return p + 1;
+}
+
+/* Adds the digits to a number, which overflows if there are many. */
+static const char *
+scan_digits(const char *p, const char *end, uint64_t *n)
+{
+	for (; p < end && *p >= '0' && *p <= '9'; p++)
+		*n = *n * 10 + (uint64_t)(*p - '0');
+	return p;
 }
 
 /*
@@ -173,35 +229,32 @@ scan_number(const char *p, const char *end, struct member *member)
 		1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15 };
 	bool negative = *p == '-';
 	const char *first = p += negative;
-	int64_t n = 0;
-	int digits = 0, decimals = 0;
+	uint64_t n = 0;
+	ptrdiff_t digits, decimals = 0;
 
-	while (p < end && *p >= '0' && *p <= '9' && digits < 16) {
-		n = n * 10 + (*p++ - '0');
-		digits++;
-	}
+	p = scan_digits(p, end, &n);
+	digits = p - first;
 	if (digits == 0 || (digits > 1 && *first == '0'))
 		return NULL;
 	member->kind = MEMBER_INTEGER;
 	if (p < end && *p == '.') {
-		p++;
-		while (p < end && *p >= '0' && *p <= '9' && digits < 16) {
-			n = n * 10 + (*p++ - '0');
-			digits++;
-			decimals++;
-		}
+		first = p + 1;
+		p = scan_digits(first, end, &n);
+		decimals = p - first;
 		if (decimals == 0)
 			return NULL;
 		member->kind = MEMBER_REAL;
 	}
-	if (digits > 15 || (p < end && (*p == 'e' || *p == 'E')))
+	if (digits + decimals > 15 || (p < end && (*p == 'e' || *p == 'E')))
 		return NULL;
-	member->integer = negative ? -n : n;
-	member->number = (double)n / powers[decimals];
+	member->integer = negative ? -(int64_t)n : (int64_t)n;
+	member->number = (double)member->integer;
 	/* The integer -0 is 0, the real -0.0 is not: jansson's way. */
-	if (negative)
-		member->number = decimals > 0 ? -member->number :
-						(double)member->integer;
+	if (decimals > 0) {
+		member->number = (double)n / powers[decimals];
+		if (negative)
+			member->number = -member->number;
+	}
 	return p;
 }
 
@@ -234,6 +287,7 @@ scan_value(const char *p, const char *end, struct member *member)
 		return NULL;
 	if (*p == '"') {
 		member->kind = MEMBER_STRING;
+		member->plain = true;
 		p = scan_string(p, end, &member->string);
 	} else if (*p == '-' || (*p >= '0' && *p <= '9')) {
 		p = scan_number(p, end, member);
@@ -254,6 +308,87 @@ scan_is_duplicate(const struct message *m, struct slice name)
 	return false;
 }
 
+/* --- shapes ------------------------------------------------------------- */
+
+/* What is known from there on is not so any more. */
+static void
+shape_cut(struct shape *shape, size_t n)
+{
+	if (shape->n > n)
+		shape->n = n;
+	shape->number++;
+}
+
+/*
+ * The name at a place.  One that is too long to be kept leaves the shape
+ * shorter than the line, whatever follows.
+ */
+static void
+shape_set(struct shape *shape, size_t place, struct slice name)
+{
+	struct shape_name *known = &shape->names[place];
+
+	shape_cut(shape, place);
+	if (shape->n < place || name.len + strlen("\"\":") > SHAPE_TEXT_MAX)
+		return;
+	known->len = name.len + strlen("\"\":");
+	known->text[0] = '"';
+	memcpy(known->text + 1, name.p, name.len);
+	memcpy(known->text + 1 + name.len, "\":", 2);
+	shape->n++;
+}
+
+/*
+ * That of a line of n names.  Where not all could be kept, none are: a shorter
+ * line must not have its number.
+ */
+static uint64_t
+shape_of_line(struct shape *shape, size_t n)
+{
+	if (shape->n != n)
+		shape_cut(shape, shape->n < n ? 0 : n);
+	return shape->number;
+}
+
+static inline bool
+shape_has(const struct shape *shape, size_t place, const char *p,
+    const char *end)
+{
+	const struct shape_name *known = &shape->names[place];
+
+	return place < shape->n && end - p >= known->len &&
+	    memcmp(p, known->text, known->len) == 0;
+}
+
+/* --- the scanner: lines ------------------------------------------------- */
+
+/* A name that was not here in the last line, and the colon behind it. */
+static const char *
+scan_new_name(struct message *m, const char *p, const char *end,
+    struct slice *name)
+{
+	if (p == end || *p != '"' || m->n == SHAPE_NAMES_MAX ||
+	    (p = scan_string(p, end, name)) == NULL)
+		return NULL;
+	p = scan_space(p, end);
+	if (p == end || *p != ':' || scan_is_duplicate(m, *name))
+		return NULL;
+	shape_set(&m->last, m->n, *name);
+	return p + 1;
+}
+
+static const char *
+scan_name(struct message *m, const char *p, const char *end, struct slice *name)
+{
+	size_t len;
+
+	if (!shape_has(&m->last, m->n, p, end))
+		return scan_new_name(m, p, end, name);
+	len = m->last.names[m->n].len;
+	*name = (struct slice){ p + 1, len - strlen("\"\":") };
+	return p + len;
+}
+
 /* One member and the comma or brace behind it. */
 static const char *
 scan_member(struct message *m, const char *p, const char *end)
@@ -261,15 +396,11 @@ scan_member(struct message *m, const char *p, const char *end)
 	struct member *member;
 	struct slice name;
 
-	if (p == end || *p != '"' || (p = scan_string(p, end, &name)) == NULL)
-		return NULL;
-	p = scan_space(p, end);
-	if (p == end || *p != ':' || m->n == SCAN_MEMBERS_MAX ||
-	    scan_is_duplicate(m, name))
+	if ((p = scan_name(m, p, end, &name)) == NULL)
 		return NULL;
 	member = message_add(m);
 	member->name = name;
-	p = scan_value(scan_space(p + 1, end), end, member);
+	p = scan_value(scan_space(p, end), end, member);
 	if (p == NULL)
 		return NULL;
 	p = scan_space(p, end);
@@ -288,6 +419,7 @@ message_scan(struct message *m, const char *line, size_t len)
 	do {
 		p = scan_member(m, scan_space(p + 1, end), end);
 	} while (p != NULL && *p == ',');
+	m->shape = shape_of_line(&m->last, m->n);
 	return p != NULL && scan_space(p + 1, end) == end;
 }
 
@@ -345,6 +477,7 @@ member_from_json(struct member *member, json_t *value)
 	};
 
 	member->kind = kinds[json_typeof(value)];
+	member->plain = false;
 	member->tree = value;
 	member->integer = json_integer_value(value);
 	member->number = json_number_value(value);
@@ -380,6 +513,12 @@ message_load(struct message *m, const char *line, size_t len,
 	json_error_t fault;
 
 	message_reset(m);
+	/* jansson's lines have a shape of their own, each. */
+	shape_cut(&m->last, 0);
+	m->shape = m->last.number;
+	if (scan_space(line, line + len) == line + len)
+		return error_set(error, ERROR_PARSE,
+		    "the line is blank, expected a JSON object");
 	m->tree = json_loadb(line, len,
 	    JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &fault);
 	if (m->tree == NULL) {
@@ -406,23 +545,17 @@ int
 message_parse(struct message *m, const char *line, size_t len,
     struct error *error)
 {
-	if (message_scan(m, line, len))
-		return 0;
-	if (scan_space(line, line + len) == line + len)
-		return error_set(error, ERROR_PARSE,
-		    "the line is blank, expected a JSON object");
-	return message_load(m, line, len, error);
+	return message_scan(m, line, len) ? 0 :
+					    message_load(m, line, len, error);
 }
 
 /* --- access ------------------------------------------------------------- */
 
 const struct member *
-message_find(const struct message *m, const char *name)
+message_find_name(const struct message *m, struct slice name)
 {
-	struct slice wanted = { name, strlen(name) };
-
 	for (size_t i = 0; i < m->n; i++)
-		if (slice_equal(m->members[i].name, wanted))
+		if (slice_equal(m->members[i].name, name))
 			return &m->members[i];
 	return NULL;
 }

@@ -98,10 +98,31 @@ struct member {
 	struct slice name; /* decoded */
 	struct slice raw;  /* the value's text on the line */
 	enum member_kind kind;
+	bool plain;	     /* MEMBER_STRING: ASCII, no controls nor escapes */
 	struct slice string; /* MEMBER_STRING: decoded */
 	int64_t integer;     /* MEMBER_INTEGER */
 	double number;	     /* MEMBER_INTEGER, MEMBER_REAL */
 	const void *tree;    /* MEMBER_ARRAY, MEMBER_OBJECT: jansson's */
+};
+
+/*
+ * Lines come in few shapes: the next one often has the members that the last
+ * one had, in the same order.  So a name is first compared with the one that
+ * stood there in the last line, and what follows from names alone is not found
+ * again for each line, but kept with the number of the shape.
+ */
+#define SHAPE_NAMES_MAX 24
+#define SHAPE_TEXT_MAX	23
+
+struct shape_name {
+	unsigned char len;
+	char text[SHAPE_TEXT_MAX]; /* as on the line, from quote to colon */
+};
+
+struct shape {
+	uint64_t number; /* another one whenever anything below changes */
+	size_t n;
+	struct shape_name names[SHAPE_NAMES_MAX]; /* all differ */
 };
 
 struct message {
@@ -109,6 +130,9 @@ struct message {
 	size_t n;
 	size_t size; /* of members, which is kept from line to line */
 	void *tree;  /* jansson's, if it was needed */
+	struct message_room *rooms;
+	uint64_t shape; /* equal for two lines: equal names in equal order */
+	struct shape last;
 };
 
 void message_init(struct message *);
@@ -126,8 +150,17 @@ bool message_scan(struct message *, const char *, size_t);
 /* jansson alone.  For tests. */
 int message_load(struct message *, const char *, size_t, struct error *);
 
+/* Room that stays until the next line is read. */
+char *message_room(struct message *, size_t);
+
 /* Borrowed; NULL if there is no member of that name. */
-const struct member *message_find(const struct message *, const char *);
+const struct member *message_find_name(const struct message *, struct slice);
+
+static inline const struct member *
+message_find(const struct message *m, const char *name)
+{
+	return message_find_name(m, (struct slice){ name, strlen(name) });
+}
 
 /* An array's number of items, and the i-th if it is a string. */
 size_t message_items(const struct member *);

@@ -123,22 +123,26 @@ name_has_control(struct slice s)
 }
 
 static bool
-name_is_good(struct slice s)
+name_is_good(const struct member *member)
 {
+	struct slice s = member->string;
+
 	return s.len >= 1 && s.len <= NAME_SIZE_MAX && s.p[0] != '#' &&
-	    !name_has_control(s);
+	    (member->plain || !name_has_control(s));
 }
 
 /* Escapes are longer than what they stand for: equal lengths, none there. */
 static void
-name_from_string(struct name *name, const struct member *member)
+name_from_string(struct message *m, struct name *name,
+    const struct member *member)
 {
-	struct buffer b = { .data = name->text, .size = sizeof(name->text) };
+	struct buffer b = { .size = 2 * NAME_SIZE_MAX + 2 };
 
 	if (member->raw.len == member->string.len + 2) {
 		name->json = member->raw;
 		return;
 	}
+	b.data = message_room(m, b.size);
 	for (size_t i = 0; i < member->string.len; i++) {
 		char c = member->string.p[i];
 
@@ -149,14 +153,14 @@ name_from_string(struct name *name, const struct member *member)
 		buffer_putc(&b, c);
 	}
 	buffer_putc(&b, '"');
-	name->json = (struct slice){ name->text, b.end };
+	name->json = (struct slice){ b.data, b.end };
 }
 
 static bool
-name_parse(const struct member *member, struct name *name)
+name_parse(struct message *m, const struct member *member, struct name *name)
 {
-	if (member->kind == MEMBER_STRING && name_is_good(member->string)) {
-		name_from_string(name, member);
+	if (member->kind == MEMBER_STRING && name_is_good(member)) {
+		name_from_string(m, name, member);
 		return true;
 	}
 	if (member->kind == MEMBER_INTEGER && member->integer >= 0 &&
@@ -237,7 +241,8 @@ param_events(const struct member *member, int *events)
 
 /* Stores the value; false if it is not what the table wants. */
 static bool
-param_store(const struct param *param, const struct member *member, void *at)
+param_store(struct message *m, const struct param *param,
+    const struct member *member, void *at)
 {
 	switch (param->kind) {
 	case PARAM_BOOL:
@@ -260,11 +265,10 @@ param_store(const struct param *param, const struct member *member, void *at)
 		*(const struct member **)at = member;
 		return param_strings(member);
 	case PARAM_NAME:
-		return name_parse(member, at);
+		return name_parse(m, member, at);
 	case PARAM_SESSION:
 		*(struct slice *)at = member->string;
-		return member->kind == MEMBER_STRING &&
-		    name_is_good(member->string);
+		return member->kind == MEMBER_STRING && name_is_good(member);
 	case PARAM_JSON:
 		*(struct slice *)at = member->raw;
 		return member->raw.len <= JSON_SIZE_MAX;
@@ -290,65 +294,98 @@ param_store(const struct param *param, const struct member *member, void *at)
 	return false;
 }
 
-static const struct param *
-param_find(const struct param_set *set, struct slice name)
+/* --- which member is which ---------------------------------------------- */
+
+static bool
+plan_holds(const struct param_plan *plan, const struct message *m,
+    const struct param_set *sets, size_t n_sets)
 {
-	for (size_t i = 0; i < set->n; i++)
-		if (slice_equal(set->params[i].name, name))
-			return &set->params[i];
+	if (plan->shape != m->shape)
+		return false;
+	for (size_t s = 0; s < PARAM_SETS_MAX; s++)
+		if (plan->tables[s] != (s < n_sets ? sets[s].params : NULL))
+			return false;
+	return true;
+}
+
+/* Takes the next member; false if no table has its name. */
+static bool
+plan_add(struct param_plan *plan, struct slice name,
+    const struct param_set *sets, size_t n_sets)
+{
+	for (size_t s = 0; s < n_sets; s++) {
+		const struct param *params = sets[s].params;
+
+		for (size_t i = 0; i < sets[s].n; i++) {
+			if (!slice_equal(params[i].name, name))
+				continue;
+			plan->members[plan->n].set = s;
+			plan->members[plan->n++].i = i;
+			plan->given[s] |= PARAM_BIT(i);
+			if (params[i].right != RIGHT_ALL)
+				plan->guarded[s] |= PARAM_BIT(i);
+			return true;
+		}
+	}
+	return false;
+}
+
+static const struct param *
+plan_find_missing(const struct param_plan *plan, const struct param_set *sets,
+    size_t n_sets)
+{
+	for (size_t s = 0; s < n_sets; s++)
+		for (size_t i = 0; i < sets[s].n; i++)
+			if (sets[s].params[i].required &&
+			    !(plan->given[s] & PARAM_BIT(i)))
+				return &sets[s].params[i];
 	return NULL;
 }
 
-static int
-param_parse_member(const struct member *member, const struct param_set *sets,
-    size_t n_sets, struct error *error)
+/* No name stands twice in a line, so that there is room for all. */
+static void
+plan_make(struct param_plan *plan, const struct message *m,
+    const struct param_set *sets, size_t n_sets)
 {
-	for (size_t s = 0; s < n_sets; s++) {
-		const struct param *param = param_find(&sets[s], member->name);
-
-		if (param == NULL)
-			continue;
-		if (!param_store(param, member,
-			(char *)sets[s].values + param->offset))
-			return param_wrong(param, member, error);
-		*(uint32_t *)sets[s].values |= PARAM_BIT(param -
-		    sets[s].params);
-		return 0;
-	}
-	return param_unknown(member, sets, n_sets, error);
-}
-
-static int
-param_check_required(const struct param_set *set, struct error *error)
-{
-	uint32_t given = *(const uint32_t *)set->values;
-
-	for (size_t i = 0; i < set->n; i++)
-		if (set->params[i].required && !(given & PARAM_BIT(i)))
-			return param_missing(&set->params[i], error);
-	return 0;
-}
-
-int
-param_parse(const struct message *m, const struct param_set *sets,
-    size_t n_sets, struct error *error)
-{
-	for (size_t i = 0; i < m->n; i++)
-		if (param_parse_member(&m->members[i], sets, n_sets, error) < 0)
-			return -1;
+	*plan = (struct param_plan){ .shape = m->shape };
 	for (size_t s = 0; s < n_sets; s++)
-		if (param_check_required(&sets[s], error) < 0)
-			return -1;
+		plan->tables[s] = sets[s].params;
+	while (plan->n < m->n && plan->n < PARAM_MEMBERS_MAX &&
+	    plan_add(plan, m->members[plan->n].name, sets, n_sets))
+		;
+	plan->missing = plan_find_missing(plan, sets, n_sets);
+}
+
+int
+param_parse(struct message *m, const struct param_set *sets, size_t n_sets,
+    struct param_plan *plan, struct error *error)
+{
+	if (!plan_holds(plan, m, sets, n_sets))
+		plan_make(plan, m, sets, n_sets);
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct param_set *set = &sets[plan->members[i].set];
+		const struct param *param = &set->params[plan->members[i].i];
+
+		if (!param_store(m, param, &m->members[i],
+			(char *)set->values + param->offset))
+			return param_wrong(param, &m->members[i], error);
+	}
+	if (plan->n < m->n)
+		return param_unknown(&m->members[plan->n], sets, n_sets, error);
+	if (plan->missing != NULL)
+		return param_missing(plan->missing, error);
+	for (size_t s = 0; s < n_sets; s++)
+		*(uint32_t *)sets[s].values = plan->given[s];
 	return 0;
 }
 
 int
-param_parse_name(const struct member *member, struct name *name,
-    struct error *error)
+param_parse_name(struct message *m, const struct member *member,
+    struct name *name, struct error *error)
 {
 	static const struct param param = { .name = { "watcher", 7 },
 		.kind = PARAM_NAME };
 
-	return name_parse(member, name) ? 0 :
-					  param_wrong(&param, member, error);
+	return name_parse(m, member, name) ? 0 :
+					     param_wrong(&param, member, error);
 }

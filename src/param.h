@@ -42,8 +42,7 @@ enum param_kind {
  * the integer 5 differ by themselves.
  */
 struct name {
-	struct slice json;		  /* into the line, or into text */
-	char text[2 * NAME_SIZE_MAX + 2]; /* where the line has escapes */
+	struct slice json; /* into the line, or the message's room */
 };
 
 struct param {
@@ -78,12 +77,33 @@ struct param_set {
 
 #define PARAM_BIT(i) (UINT32_C(1) << (i))
 
+/*
+ * What members are which of the tables', as far as names tell it.  It is kept
+ * from line to line, and holds for lines of the same shape and the same tables.
+ * Starts zeroed.
+ */
+#define PARAM_SETS_MAX	  3
+#define PARAM_MEMBERS_MAX ((size_t)PARAM_SETS_MAX * 32)
+
+struct param_plan {
+	uint64_t shape;
+	const struct param *tables[PARAM_SETS_MAX];
+	uint32_t given[PARAM_SETS_MAX];
+	uint32_t guarded[PARAM_SETS_MAX]; /* given, and not RIGHT_ALL */
+	size_t n; /* so many members are known, from the first */
+	const struct param *missing; /* the first that is required, or NULL */
+	struct {
+		unsigned char set, i;
+	} members[PARAM_MEMBERS_MAX];
+};
+
 /* Unknown members are an error as any other.  Returns 0, or -1 with error. */
-int param_parse(const struct message *, const struct param_set *, size_t n_sets,
-    struct error *);
+int param_parse(struct message *, const struct param_set *, size_t n_sets,
+    struct param_plan *, struct error *);
 
 /* Reads one watcher's name.  Returns 0, or -1 with the error. */
-int param_parse_name(const struct member *, struct name *, struct error *);
+int param_parse_name(struct message *, const struct member *, struct name *,
+    struct error *);
 
 /* Adds to a list of names for an error message, as far as there is room. */
 void param_list_name(char *list, size_t size, const char *name);

@@ -289,6 +289,13 @@ session_lookup_watcher(const struct session *s, const struct name *name,
 	    session_match_watcher, name);
 }
 
+void
+session_expect_watcher(const struct session *s, struct slice json)
+{
+	table_prefetch(&s->names,
+	    hash_bytes(&s->registry->key, json.p, json.len));
+}
+
 struct watcher *
 session_find_watcher(const struct session *s, const struct name *name,
     struct error *error)

@@ -131,6 +131,11 @@ struct watch_options {
 	int *fd; /* passed, or -1; -1 when the watcher has taken it */
 };
 
+/*
+ * A watcher whose name has that text will be looked for, or registered, a bit
+ * later: by then memory may have what that needs.
+ */
+void session_expect_watcher(const struct session *, struct slice json);
 /* Registers a watcher.  NULL with the error, and nothing is left of it. */
 struct watcher *session_watch(struct session *, const struct watcher_class *,
     const struct name *, const struct watch_options *, const void *args,

@@ -6,12 +6,16 @@
 
 #include "memory.h"
 
-#define TABLE_SIZE_MIN 8
+#define TABLE_LINES_MIN 2
 /* Old slots that an insertion moves: all are, long before it grows again. */
 #define TABLE_MOVES 8
 /* In old slots, for a hash: a node was here, and others may be behind it. */
 #define GONE	2
 #define NOWHERE SIZE_MAX
+
+_Static_assert(sizeof(struct table_line) == TABLE_LINE ||
+	sizeof(void *) != sizeof(uint64_t),
+    "as large as a cache line");
 
 /*
  * Hashes may be small numbers: this spreads them over the high bits.  Never 0,
@@ -23,19 +27,34 @@ table_spread(uint32_t hash)
 	return hash * 0x9e3779b1U | 1;
 }
 
-static void
-slots_init(struct table_slots *slots, size_t size)
+static inline uint32_t *
+slots_hash(const struct table_slots *slots, size_t i)
 {
-	slots->size = size;
-	slots->hashes = memory_zalloc(slots->size * sizeof(*slots->hashes));
-	slots->nodes = memory_zalloc(slots->size * sizeof(struct table_node *));
+	return &slots->lines[i / TABLE_LINE_SLOTS].hashes[i % TABLE_LINE_SLOTS];
+}
+
+static inline struct table_node **
+slots_node(const struct table_slots *slots, size_t i)
+{
+	return &slots->lines[i / TABLE_LINE_SLOTS].nodes[i % TABLE_LINE_SLOTS];
+}
+
+/* Zeroed: pages of a large block that are not touched yet cost nothing. */
+static void
+slots_init(struct table_slots *slots, size_t n_lines)
+{
+	uintptr_t start;
+
+	slots->size = n_lines * TABLE_LINE_SLOTS;
+	slots->block = memory_zalloc((n_lines + 1) * TABLE_LINE);
+	start = (uintptr_t)slots->block + TABLE_LINE - 1;
+	slots->lines = (struct table_line *)(start - start % TABLE_LINE);
 }
 
 static void
 slots_fini(struct table_slots *slots)
 {
-	free(slots->hashes);
-	free(slots->nodes);
+	free(slots->block);
 	*slots = (struct table_slots){ 0 };
 }
 
@@ -87,9 +106,11 @@ slots_find(const struct table_slots *slots, size_t moved, uint32_t hash,
 {
 	size_t i = slots_first(slots, moved, hash);
 
-	for (size_t n = moved; n < slots->size && slots->hashes[i] != 0; n++) {
-		if (slots->hashes[i] == hash && match(slots->nodes[i], key))
-			return slots->nodes[i];
+	for (size_t n = moved; n < slots->size && *slots_hash(slots, i) != 0;
+	     n++) {
+		if (*slots_hash(slots, i) == hash &&
+		    match(*slots_node(slots, i), key))
+			return *slots_node(slots, i);
 		i = slots_next(slots, moved, i);
 	}
 	return NULL;
@@ -101,8 +122,9 @@ slots_find_node(const struct table_slots *slots, size_t moved,
 {
 	size_t i = slots_first(slots, moved, node->hash);
 
-	for (size_t n = moved; n < slots->size && slots->hashes[i] != 0; n++) {
-		if (slots->nodes[i] == node)
+	for (size_t n = moved; n < slots->size && *slots_hash(slots, i) != 0;
+	     n++) {
+		if (*slots_node(slots, i) == node)
 			return i;
 		i = slots_next(slots, moved, i);
 	}
@@ -121,28 +143,44 @@ table_find(const struct table *t, uint32_t hash, table_match *match,
 			      slots_find(&t->old, t->moved, hash, match, key);
 }
 
+void
+table_prefetch(const struct table *t, uint32_t hash)
+{
+	hash = table_spread(hash);
+	if (t->now.size > 0)
+		__builtin_prefetch(
+		    slots_hash(&t->now, slots_first(&t->now, 0, hash)), 1);
+	if (t->old.size > 0)
+		__builtin_prefetch(slots_hash(&t->old,
+		    slots_first(&t->old, t->moved, hash)));
+}
+
 /* --- changing ------------------------------------------------------------ */
 
 static void
-slots_put(struct table_slots *slots, struct table_node *node)
+slots_put(struct table_slots *slots, uint32_t hash, struct table_node *node)
 {
-	size_t i = slots_first(slots, 0, node->hash);
+	size_t i = slots_first(slots, 0, hash);
 
-	while (slots->hashes[i] != 0)
+	while (*slots_hash(slots, i) != 0)
 		i = slots_next(slots, 0, i);
-	slots->hashes[i] = node->hash;
-	slots->nodes[i] = node;
+	*slots_hash(slots, i) = hash;
+	*slots_node(slots, i) = node;
 }
 
-/* The old slots go when the last of them was moved. */
+/*
+ * The old slots go when the last of them was moved.  The nodes themselves are
+ * not looked at: each would be a wait for memory.
+ */
 static void
 table_move_some(struct table *t)
 {
 	for (int n = 0; n < TABLE_MOVES && t->old.size > 0; n++) {
-		struct table_node *node = t->old.nodes[t->moved];
+		struct table_node *node = *slots_node(&t->old, t->moved);
 
 		if (node != NULL)
-			slots_put(&t->now, node);
+			slots_put(&t->now, *slots_hash(&t->old, t->moved),
+			    node);
 		if (++t->moved < t->old.size)
 			continue;
 		slots_fini(&t->old);
@@ -153,10 +191,11 @@ table_move_some(struct table *t)
 static void
 table_grow(struct table *t)
 {
-	size_t size = t->now.size + t->now.size / 2;
+	size_t n_lines = t->now.size / TABLE_LINE_SLOTS;
 
 	t->old = t->now;
-	slots_init(&t->now, size == 0 ? TABLE_SIZE_MIN : size);
+	slots_init(&t->now,
+	    n_lines == 0 ? TABLE_LINES_MIN : n_lines + n_lines / 2);
 }
 
 void
@@ -166,7 +205,7 @@ table_insert(struct table *t, struct table_node *node, uint32_t hash)
 		table_grow(t);
 	table_move_some(t);
 	node->hash = table_spread(hash);
-	slots_put(&t->now, node);
+	slots_put(&t->now, node->hash, node);
 	t->count++;
 }
 
@@ -181,19 +220,19 @@ slots_distance(const struct table_slots *slots, size_t from, size_t to)
 static void
 slots_close_gap(struct table_slots *slots, size_t gap)
 {
-	for (size_t i = slots_next(slots, 0, gap); slots->hashes[i] != 0;
+	for (size_t i = slots_next(slots, 0, gap); *slots_hash(slots, i) != 0;
 	     i = slots_next(slots, 0, i)) {
-		size_t place = slots_place(slots, slots->hashes[i]);
+		size_t place = slots_place(slots, *slots_hash(slots, i));
 
 		if (slots_distance(slots, place, i) <
 		    slots_distance(slots, gap, i))
 			continue;
-		slots->hashes[gap] = slots->hashes[i];
-		slots->nodes[gap] = slots->nodes[i];
+		*slots_hash(slots, gap) = *slots_hash(slots, i);
+		*slots_node(slots, gap) = *slots_node(slots, i);
 		gap = i;
 	}
-	slots->hashes[gap] = 0;
-	slots->nodes[gap] = NULL;
+	*slots_hash(slots, gap) = 0;
+	*slots_node(slots, gap) = NULL;
 }
 
 void
@@ -207,6 +246,6 @@ table_remove(struct table *t, struct table_node *node)
 		return;
 	}
 	i = slots_find_node(&t->old, t->moved, node);
-	t->old.hashes[i] = GONE;
-	t->old.nodes[i] = NULL;
+	*slots_hash(&t->old, i) = GONE;
+	*slots_node(&t->old, i) = NULL;
 }

@@ -8,21 +8,29 @@
 /*
  * A hash table of nodes that live inside the things they find.
  *
- * Open addressing with linear probing; the hashes have an array of their own,
- * so that a search touches one or two cache lines and no node but the one that
- * it finds (with chains through the nodes, half of registering a million
- * watchers was waiting for memory).  When it grows the old slots are moved a
- * few with each insertion, so that none ever pays for all: a million names
- * moved at once would take 50 ms.
+ * Open addressing with linear probing; a hash stands beside its node, and as
+ * many such pairs as fit into a cache line are kept in one, so that a search
+ * touches one line and no node but the one that it finds: registering a
+ * million watchers is waiting for memory more than anything else.  When it
+ * grows the old slots are moved a few with each insertion, so that none ever
+ * pays for all: a million names moved at once would take 50 ms.
  */
 struct table_node {
 	uint32_t hash;
 };
 
+#define TABLE_LINE	 64 /* bytes of a cache line */
+#define TABLE_LINE_SLOTS 5
+
+struct table_line {
+	uint32_t hashes[TABLE_LINE_SLOTS]; /* 0: empty */
+	struct table_node *nodes[TABLE_LINE_SLOTS];
+};
+
 struct table_slots {
-	uint32_t *hashes; /* 0: empty */
-	struct table_node **nodes;
-	size_t size;
+	struct table_line *lines; /* from a cache line's begin, in block */
+	void *block;
+	size_t size; /* in slots */
 };
 
 struct table {
@@ -39,6 +47,8 @@ void table_init(struct table *);
 /* The nodes are their owners' business. */
 void table_fini(struct table *);
 
+/* That hash will be looked for soon: memory may fetch where it would be. */
+void table_prefetch(const struct table *, uint32_t hash);
 void table_insert(struct table *, struct table_node *, uint32_t hash);
 /* The node must be in the table. */
 void table_remove(struct table *, struct table_node *);

@@ -174,7 +174,7 @@ struct watcher_class {
 	void (*fini)(struct watcher *);
 };
 
-#define WATCHER_ARGS_MAX 256
+#define WATCHER_ARGS_MAX 96
 
 struct watcher {
 	struct table_node node; /* by name */

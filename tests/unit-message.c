@@ -289,6 +289,75 @@ START_TEST(nul_is_a_parse_error)
 }
 END_TEST
 
+/* --- shapes -------------------------------------------------------------- */
+
+START_TEST(lines_with_the_same_names_have_one_shape)
+{
+	uint64_t shape;
+
+	parse("{'cmd':'now','id':1}");
+	shape = m.shape;
+	parse(" { 'cmd' :true, 'id': 'x' } ");
+	parse("{'cmd':'now','id':2}");
+	shape = m.shape;
+	parse("{'cmd':null, 'id':-1.5}");
+	ck_assert_uint_eq(m.shape, shape);
+	parse("{'cmd':'now'}");
+	ck_assert_uint_ne(m.shape, shape);
+}
+END_TEST
+
+#define SHAPES 3000
+
+/* Some names, some twice in a line, some too long to be known again. */
+static size_t
+generate_names(char *text, size_t size)
+{
+	static const char *const names[] = { "a", "b", "ab", "watcher",
+		"a_name_of_too_many_bytes", "\\u0061" };
+	size_t n = 0;
+
+	text[n++] = '{';
+	for (unsigned i = unit_below(5); i > 0; i--)
+		n += snprintf(text + n, size - n, "%s'%s':%zu",
+		    n > 1 ? "," : "", names[unit_below(N(names))],
+		    unit_below(2));
+	text[n++] = '}';
+	text[n] = '\0';
+	return n;
+}
+
+/* The names alone; those that are twice in a line are refused. */
+START_TEST(lines_of_one_shape_have_the_same_names)
+{
+	static char names[SHAPES][128];
+	static uint64_t shapes[SHAPES];
+	char text[128];
+	size_t n = 0;
+
+	for (size_t i = 0; i < SHAPES; i++) {
+		if (unit_below(3) > 0 || i == 0)
+			generate_names(text, sizeof(text));
+		set_text(text);
+		compare();
+		if (message_parse(&m, line, len, &error) < 0)
+			continue;
+		names[n][0] = '\0';
+		for (size_t k = 0; k < m.n; k++)
+			snprintf(names[n] + strlen(names[n]),
+			    sizeof(names[n]) - strlen(names[n]), "%.*s,",
+			    (int)m.members[k].name.len, m.members[k].name.p);
+		shapes[n] = m.shape;
+		for (size_t k = 0; k < n; k++)
+			if (shapes[k] == m.shape &&
+			    strcmp(names[k], names[n]) != 0)
+				ck_abort_msg("%s and %s", names[k], names[n]);
+		n++;
+	}
+	ck_assert_uint_gt(n, SHAPES / 2);
+}
+END_TEST
+
 /* A line of n brackets and what closes them. */
 static int
 parse_nested(size_t n)
@@ -719,6 +788,8 @@ main(void)
 	tcase_add_test(cases, values_have_their_kinds);
 	tcase_add_test(cases, raw_text_is_given_back_byte_for_byte);
 	tcase_add_test(cases, numbers_are_exact);
+	tcase_add_test(cases, lines_with_the_same_names_have_one_shape);
+	tcase_add_test(cases, lines_of_one_shape_have_the_same_names);
 	tcase_add_test(cases, names_are_decoded);
 	tcase_add_test(cases, find_wants_the_whole_name);
 	tcase_add_test(cases, items_of_an_array);
