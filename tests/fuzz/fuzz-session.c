@@ -375,7 +375,9 @@ client_send(struct fuzz_client *c, struct ev_loop *loop)
 				break;
 			must(quiet < ROUNDS_STUCK, "evd reads no more");
 		}
-		fuzz_iterate(loop);
+		/* It may have thousands of lines, and wait for each. */
+		if (fuzz_iterate(loop) && quiet > ROUNDS_QUIET)
+			quiet = ROUNDS_QUIET;
 	}
 	buffer_clear(&c->chunk);
 }
