@@ -36,24 +36,23 @@ zones_read_file(int fd, size_t size, int *err)
 }
 
 /* Whatever else may lie there must neither block nor be read. */
-static int
-zones_load_file(int directory, const char *path, struct zone **zone)
+static struct zone *
+zones_load_file(int directory, const char *path, int *err)
 {
 	int fd = openat(directory, path,
 	    O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	int err = -EINVAL;
+	struct zone *zone = NULL;
 	struct stat st;
 
-	*zone = NULL;
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) < 0)
-		err = -errno;
+	*err = -EINVAL;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		*err = -errno;
 	else if (S_ISREG(st.st_mode) && st.st_size > 0 &&
 	    st.st_size <= ZONE_FILE_SIZE_MAX)
-		*zone = zones_read_file(fd, st.st_size, &err);
-	close(fd);
-	return *zone == NULL ? err : 0;
+		zone = zones_read_file(fd, st.st_size, err);
+	if (fd >= 0)
+		close(fd);
+	return zone;
 }
 
 /* --- names ------------------------------------------------------------------ */
@@ -79,18 +78,20 @@ zones_name_is_good(const char *name, size_t len)
 	return !begins;
 }
 
-static int
-zones_load(struct zones *zones, const char *name, struct zone **zone)
+static struct zone *
+zones_load(struct zones *zones, const char *name, int *err)
 {
 	int directory = open(zones->directory,
 	    O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int err;
+	struct zone *zone;
 
-	if (directory < 0)
-		return -errno;
-	err = zones_load_file(directory, name, zone);
+	if (directory < 0) {
+		*err = -errno;
+		return NULL;
+	}
+	zone = zones_load_file(directory, name, err);
 	close(directory);
-	return err;
+	return zone;
 }
 
 /* Errors of which the name is the cause. */
@@ -119,8 +120,8 @@ zones_find(struct zones *zones, const char *name, size_t len,
 		return 0;
 	}
 	copy = memory_copy(name, len);
-	err = zones_load(zones, copy, &zone);
-	if (err < 0) {
+	zone = zones_load(zones, copy, &err);
+	if (zone == NULL) {
 		free(copy);
 		return zones_is_unknown(err) ? -EINVAL : err;
 	}
@@ -137,16 +138,20 @@ zones_own(struct zones *zones)
 }
 
 /* A path, a name or a rule, as in TZ. */
-static int
-zones_load_own(struct zones *zones, const char *tz, struct zone **zone)
+static struct zone *
+zones_load_own(struct zones *zones, const char *tz, int *err)
 {
+	struct zone *zone;
+
 	if (*tz == '/')
-		return zones_load_file(AT_FDCWD, tz, zone);
-	if (zones_name_is_good(tz, strlen(tz)) &&
-	    zones_load(zones, tz, zone) == 0)
-		return 0;
-	*zone = zone_parse_rule(tz, strlen(tz));
-	return *zone == NULL ? -EINVAL : 0;
+		return zones_load_file(AT_FDCWD, tz, err);
+	if (zones_name_is_good(tz, strlen(tz))) {
+		zone = zones_load(zones, tz, err);
+		if (zone != NULL)
+			return zone;
+	}
+	*err = -EINVAL;
+	return zone_parse_rule(tz, strlen(tz));
 }
 
 void
@@ -164,8 +169,8 @@ zones_init(struct zones *zones)
 		tz = ZONE_LOCAL;
 	else if (*tz == ':')
 		tz++;
-	err = zones_load_own(zones, *tz == '\0' ? "UTC0" : tz, &zones->own);
-	if (err == 0)
+	zones->own = zones_load_own(zones, *tz == '\0' ? "UTC0" : tz, &err);
+	if (zones->own != NULL)
 		return;
 	if (getenv("TZ") != NULL || err != -ENOENT)
 		log_warning("the time zone %s can't be read (%s): it is UTC",
