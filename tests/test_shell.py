@@ -791,6 +791,8 @@ def test_active_watcher_is_not_replaced(shell, daemon):
         ("ev_timer -L h 1", 1, 'ev_timer: member "follow" is unknown'),
         ("ev_signal h NONE", 1, "ev_signal: "),
         ("ev_signal h 'USR1 ;x'", 2, 'ev_signal: "USR1 ;x" is no signal'),
+        ("ev_signal h KILL", 1, 'ev_signal: "KILL" is no signal that this shell can'),
+        ("ev_stat h ''", 1, 'ev_stat: member "path" is "", expected'),
         ("ev_signal h 9999", 2, 'ev_signal: "9999" is no signal'),
         ("ev_child h x", 2, 'ev_child: pid is "x", expected a number'),
         ("ev_io h 5 x", 2, 'ev_io: "x" is none of r, w, rw'),
@@ -1204,6 +1206,28 @@ def test_odd_settings(shell, daemon):
         daemon,
     )
     assert out == ["e timer"]
+
+
+@pytest.mark.parametrize("ifs", ["", "\\n\\t"])
+def test_field_separators_are_the_script_s(shell, daemon, ifs):
+    """Also of one that has set them before, for all of it."""
+    out = run(
+        shell,
+        """
+        h() { echo "$EV_WATCHER"; }
+        ended() { echo "$EV_EXIT"; ev_stop; }
+        ev_timer h 0
+        ev_timer -n later h 3600
+        (exit 3) & ev_child ended "$!"
+        ev_run
+        (ev_send none) 2>err || :
+        ev_stop none || echo "status $?"
+        """,
+        daemon,
+        preamble="set -eu\nIFS=$(printf '%s.')\nIFS=${IFS%%.}\n" % ifs,
+        stderr='evd.sh: ev_stop: there is no watcher "none"\n',
+    )
+    assert sorted(out) == ["3", "h", "status 1"]
 
 
 # The loop's own events

@@ -444,6 +444,14 @@ def test_socket_at_any_path(shell, tmp_path):
         run(shell, "h() { :; }\nev_timer h 0\nev_run", env={"EVD_SOCKET": path})
 
 
+def test_socket_at_a_relative_path(shell, daemon):
+    run(
+        shell,
+        "h() { :; }\ncd %s\nev_timer h 0\nev_run" % os.path.dirname(daemon.path),
+        env={"EVD_SOCKET": os.path.basename(daemon.path)},
+    )
+
+
 def test_other_user_s_daemon(shell, tmp_path):
     """No full rights: no paths and processes, but the rest, and the end, are there."""
     if os.geteuid() != 0:

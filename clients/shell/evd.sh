@@ -107,7 +107,8 @@ _ev_fail()
 {
 	_ev_v=$1
 	shift
-	printf 'evd.sh: %s: %s\n' "$_ev_v" "$*" >&2
+	# The script's IFS may be any.
+	(IFS=' ' && printf 'evd.sh: %s: %s\n' "$_ev_v" "$*" >&2)
 	return 1
 }
 
@@ -238,7 +239,7 @@ _ev_connected()
 {
 	_ev_v=
 	{
-		read -r _ev_v _ev_v _ev_v _ev_rest <"/proc/$_ev_jq/stat"
+		IFS=' ' read -r _ev_v _ev_v _ev_v _ev_rest <"/proc/$_ev_jq/stat"
 	} 2>/dev/null || :
 	case $_ev_v in '' | Z | X) return 1 ;; esac
 }
@@ -278,7 +279,7 @@ _ev_forget()
 # Sets _ev_v to the process id of this shell. ($$ is another one in a subshell.)
 _ev_self()
 {
-	read -r _ev_v _ev_rest </proc/self/stat
+	IFS=' ' read -r _ev_v _ev_rest </proc/self/stat
 }
 
 # usage: _ev_find FUNCTION
@@ -287,7 +288,13 @@ _ev_self()
 _ev_find()
 {
 	_ev_path=${EVD_SOCKET-}
-	case $_ev_path in ?*) return ;; esac
+	case $_ev_path in
+	/*) return ;;
+	?*)
+		_ev_path=${PWD:-$(pwd)}/$_ev_path
+		return
+		;;
+	esac
 	case ${XDG_RUNTIME_DIR-} in
 	/*) _ev_path=$XDG_RUNTIME_DIR/evd/socket ;;
 	*) _ev_path=/tmp/evd-$(id -u)/socket ;;
@@ -389,7 +396,7 @@ _ev_start()
 	exec 5<&- 6<&- 7<&- 8<&- 9<&- 2>/dev/null
 	socat -t 0 -b 65536 -,setsid "$_ev_address" <&3 3<&- 4<&- |
 		jq --unbuffered -R -r "$_ev_jq_program" >&4 3<&- 4<&- &
-	echo $!
+	echo "$!"
 }
 
 # usage: _ev_open FUNCTION
@@ -558,7 +565,7 @@ _ev_args()
 	while :; do
 		case ${1-} in
 		-[ndpz])
-			[ $# -ge 2 ] || break
+			[ "$#" -ge 2 ] || break
 			_ev_option "$1" "$2" || return
 			shift
 			;;
@@ -575,7 +582,7 @@ _ev_args()
 	done
 	_ev_shift=$((_ev_shift - $#))
 	case ${1-} in -*) set -- ;; esac
-	if [ $# -lt "$_ev_min" ] || [ $# -gt "$_ev_max" ]; then
+	if [ "$#" -lt "$_ev_min" ] || [ "$#" -gt "$_ev_max" ]; then
 		_ev_fail "$_ev_func" "usage: $_ev_func [OPTIONS] $_ev_usage" || return 2
 	fi
 	_ev_name=${_ev_name:-$1}
@@ -650,7 +657,7 @@ _ev_string()
 _ev_add_path()
 {
 	case $1 in
-	/*) _ev_v=$1 ;;
+	/* | '') _ev_v=$1 ;;
 	*) _ev_v=${PWD:-$(pwd)}/$1 ;;
 	esac
 	case $_ev_v in
@@ -785,7 +792,10 @@ ev_signal()
 	'' | *[!A-Z0-9]*)
 		_ev_fail ev_signal "\"$2\" is no signal" || return 2
 		;;
-	esac
+	KILL | STOP) false ;;
+	*) (trap - "$_ev_mine") 2>/dev/null ;;
+	esac || _ev_fail ev_signal "\"$2\" is no signal that this shell can handle" ||
+		return
 	_ev_members="$_ev_members,\"signum\":\"$_ev_mine\",\"fed\":true"
 	_ev_register "$1" signal
 }
@@ -821,7 +831,7 @@ _ev_is_child()
 {
 	_ev_v=''
 	# There is no LF at its end, so the status says nothing.
-	read -r _ev_v 2>/dev/null <"/proc/$_ev_pid/task/$_ev_pid/children" || :
+	IFS=' ' read -r _ev_v 2>/dev/null <"/proc/$_ev_pid/task/$_ev_pid/children" || :
 	case " $_ev_v " in *" $1 "*) ;; *) return 1 ;; esac
 }
 
@@ -837,7 +847,7 @@ ev_spawn()
 	_ev_handler=$1
 	shift
 	_ev_replace "$_ev_name" || _ev_refused ev_spawn || return
-	_ev_v=$(printf '%s\0' "$@" | jq -r -R -s --argjson count $# \
+	_ev_v=$(printf '%s\0' "$@" | jq -r -R -s --argjson count "$#" \
 		--arg cwd "${PWD:-$(pwd)}" '
 		def odd: contains("\ufffd");
 		{argv: split("\u0000")[:$count], cwd: $cwd,
