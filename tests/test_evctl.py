@@ -351,6 +351,23 @@ def test_wait_holds_its_time_limit_though_the_daemon_stands_still():
         assert waited
 
 
+def test_wait_holds_its_time_limit_though_the_daemon_has_stood_still_before():
+    with Daemon() as daemon:
+        os.kill(daemon.pid, signal.SIGSTOP)
+        with Evctl(daemon.path, "wait", "--timeout", "0.5", "timer", "3600") as running:
+            assert running.wait() == TIME_LIMIT
+        os.kill(daemon.pid, signal.SIGCONT)
+
+
+def test_times_that_no_clock_has_are_numbers(tmp_path):
+    path = str(tmp_path / "socket")
+    line = b'{"event":"timer","watcher":"w","time":1e300,"at":-1e308}\n'
+    stranger = Stranger(path, b'{"result":{"protocol":1}}\n' + line)
+    status, out, err = evctl(path, "--text", "wait", "timer", "1")
+    assert (status, out) == (0, "1e+300  w  timer, next -1e+308\n"), err
+    stranger.close()
+
+
 def test_wait_for_a_descriptor_a_child_and_a_file(evd, c, tmp_path):
     read, write = os.pipe()
     child = subprocess.Popen(["sleep", "60"])
@@ -909,6 +926,7 @@ WEIRD = [
     b'{"result":{"pid":[],"next":[[]],"sent":{},"uptime":[]}}\n',
     b'{"error":{"line":"x","cmd":1,"code":[],"message":{}}}\n',
     b'{"event":"stat","attr":1,"prev":{},"time":"x","watcher":{}}\n',
+    b'{"event":"timer","time":1e300,"at":-1e308}\n',
     b'{"event":"stat","attr":{"nlink":1},"prev":{"nlink":"x","size":1}}\n',
     b'{"event":"child","exit":"x","signal":[],"status":null,"overrun":{}}\n',
     b'{"event":"bye","reason":1,"message":2}\n',

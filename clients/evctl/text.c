@@ -162,7 +162,7 @@ text_put_time(struct buffer *b, double seconds)
 	int n;
 
 	if (!(fabs(seconds) < 1e11) || localtime_r(&t, &tm) == NULL) {
-		n = snprintf(text, sizeof(text), "%f", seconds);
+		n = snprintf(text, sizeof(text), "%.15g", seconds);
 	} else {
 		n = (int)strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
 		n += snprintf(text + n, sizeof(text) - n, ".%03d", ms);
