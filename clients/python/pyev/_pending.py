@@ -11,7 +11,7 @@ from typing import Any, Callable, List, Optional, Tuple
 
 from ._connection import Message
 from ._constants import EV_IDLE, EV_MAXPRI, EV_MINPRI, EVBREAK_ALL, EVBREAK_CANCEL
-from ._report import from_inside, report
+from ._report import BEFORE, INSIDE, came, report
 from ._watcher import Base, Table, Watcher
 
 __all__ = ["Pending"]
@@ -81,6 +81,9 @@ class Pending(Base):
     def _ev_queue(self, table: Table, revents: int) -> None:
         for watcher in self._ev_watchers(table):
             self._ev_feed(watcher, revents)
+
+    def _ev_has_idles(self) -> bool:
+        return any(self._ev_idles) and any(map(self._ev_watchers, self._ev_idles))
 
     def _ev_queue_idles(self) -> None:
         """Make the idles of one priority pending, unless an event has it or more."""
@@ -188,12 +191,16 @@ class Pending(Base):
         """Handle what came up while the callback of a watcher was to be called."""
         if watcher is None or revents is None:
             raise exception
-        if not from_inside(exception, watcher._ev_callback):
+        when = came(exception, watcher._ev_callback)
+        if watcher._ev_is_ours() and isinstance(exception, KeyboardInterrupt):
+            when = BEFORE
+        if when == INSIDE:
+            self._ev_failed(watcher._ev_callback, exception)
+            return
+        if when == BEFORE and watcher._ev_revents is None:
             # The callback has not run: it is pending again.
-            if watcher._ev_revents is None:
-                self._ev_feed(watcher, revents)
-            raise exception
-        self._ev_failed(watcher._ev_callback, exception)
+            self._ev_feed(watcher, revents)
+        raise exception
 
     def _ev_failed(self, function: Any, exception: BaseException) -> None:
         """A callback has raised an exception: report it, or stop and raise it."""
@@ -210,7 +217,7 @@ class Pending(Base):
         try:
             watcher._ev_callback(watcher, revents)
         except BaseException as exception:
-            if not from_inside(exception, watcher._ev_callback):
+            if came(exception, watcher._ev_callback) != INSIDE:
                 raise
             if self._ev_debug:
                 self._ev_done = EVBREAK_ALL

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional
 from . import _values
 from ._constants import EV_PERIODIC
 from ._errors import Error
-from ._report import from_inside
+from ._report import INSIDE, came
 from ._watcher import Watcher
 
 if TYPE_CHECKING:
@@ -234,18 +234,14 @@ class Scheduler(_Recurring):
                 raise Error("returned value must be >= 'now' param")
             self._ev_at = float(at)
         except BaseException as exception:
-            if not from_inside(exception, self._ev_scheduler):
+            if came(exception, self._ev_scheduler) != INSIDE:
                 raise
             self._ev_at = _NEVER
             return exception
         return None
 
     def _ev_started(self, name: int) -> None:
-        try:
-            self._ev_ask()
-        except BaseException:
-            self.stop()
-            raise
+        self._ev_ask()
 
     def _ev_ask(self) -> None:
         name = self._ev_name

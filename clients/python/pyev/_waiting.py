@@ -81,7 +81,7 @@ class Waiting(Registry):
             waits = not (
                 flags & EVRUN_NOWAIT
                 or len(self._ev_names) + self._ev_refs <= 0
-                or any(self._ev_idles)
+                or self._ev_has_idles()
             )
             told, self._ev_told = self._ev_told, False
             if waits or told or self._ev_names or self._ev_gone:
@@ -271,16 +271,17 @@ class Waiting(Registry):
             watcher = ref()
             if watcher is None:
                 continue
-            if watcher._ev_looks or "active" in message:
-                if not watcher._ev_arrives(message):
-                    continue
-            else:
-                watcher._ev_seen = now
+            looks = watcher._ev_looks or "active" in message
+            if looks and not watcher._ev_arrives(message):
+                continue
             if watcher._ev_revents is None:
                 watcher._ev_queue.append(ref)
                 watcher._ev_revents = message["revents"]
             else:
                 watcher._ev_revents |= message["revents"]
+            if not looks:
+                # Not before it is pending: what was seen does not come again.
+                watcher._ev_seen = now
             fed = True
         if fed:
             self._ev_feeds += 1
