@@ -31,8 +31,12 @@ AGAIN = opcode.opmap["JUMP_BACKWARD"]
 RAISED = opcode.opmap["PUSH_EXC_INFO"]
 
 
+def interrupt():
+    raise KeyboardInterrupt
+
+
 class Interrupter:
-    """Raises KeyboardInterrupt at one of the places.
+    """Does what a signal handler would do at one of the places.
 
     left: how many come before. at: where it was; None: it has not come to that. last:
     the instruction that a frame has run last, unless that was a call of a function in
@@ -40,6 +44,7 @@ class Interrupter:
     """
 
     def __init__(self, number):
+        self.handler = interrupt
         self.left = number
         self.at = None
         self.last = {}
@@ -55,7 +60,7 @@ class Interrupter:
             if self.is_there(frame, frame.f_code.co_code[frame.f_lasti :][:2]):
                 self.at = "%s:%s" % (frame.f_code.co_filename, frame.f_lineno)
                 self.stop()
-                raise KeyboardInterrupt
+                self.handler()
         return self.trace
 
     def is_there(self, frame, instruction):
@@ -76,7 +81,7 @@ def fixture_everywhere(evd):
     """Calls a function for each place.
 
     It is given another function, that runs what may be interrupted there, and says
-    whether it was.
+    whether it was. handler: what to do instead of that.
     """
     # The package knows an exception of a signal handler when it sees one.
     before = signal.signal(signal.SIGUSR2, Interrupter.trace)
@@ -86,7 +91,8 @@ def fixture_everywhere(evd):
             gc.collect()
             interrupter = Interrupter(number)
 
-            def interrupted(work):
+            def interrupted(work, handler=interrupt):
+                interrupter.handler = handler
                 if interrupter.at is not None:
                     work()
                     return False
@@ -382,3 +388,57 @@ def test_the_end_of_a_callback(evd):
         loop.start()
     assert loop.start() is False and handled == [signal.SIGUSR1]
     signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_handler_feeds(everywhere, evd):
+    """And whatever is under way, the callback is called."""
+
+    def one(interrupted):
+        loop = pyev.Loop(debug=True)
+        log = Log()
+        fed = loop.timer(1.0, 0.0, log.callback("fed"))
+        others = [loop.timer(1.0, 0.0, log.callback(n)) for n in range(3)]
+        # One that disturbs the others, which are called in another way then.
+        others[2].callback = lambda w, r: log.append(2) or others[0].feed(1)
+
+        def work():
+            for watcher in others:
+                watcher.feed(1)
+            loop.invoke()
+
+        interrupted(work, lambda: fed.feed(1))
+        loop.invoke()
+        assert sorted(log, key=str) == [0, 1, 2] + ["fed"] * log.count("fed")
+        fed.feed(1)
+        loop.invoke()
+        assert log[-1] == "fed" and loop.pending == 0
+
+    everywhere(one)
+
+
+@pytest.mark.parametrize("what", ["start", "stop"])
+def test_a_handler_starts_and_stops(everywhere, evd, what):
+    def one(interrupted):
+        loop = pyev.Loop(debug=True)
+        log = Log()
+        left, right = socket.socketpair()
+        io = loop.io(right, pyev.EV_READ, log.callback("io"))
+        timer = loop.timer(0.0, 0.0, log.callback("timer"))
+        last = loop.timer(0.001, 0.0, log.callback("last"))
+        last.start()
+        if what == "start":
+            interrupted(loop.start, timer.start)
+        else:
+            io.start()
+            timer.start()
+            interrupted(lambda: loop.start(pyev.EVRUN_NOWAIT), io.stop)
+            io.stop()
+            timer.stop()
+        assert loop.start() is False
+        assert "last" in log
+        loop.verify()
+        right.close()
+        assert left.recv(1) == b""
+        left.close()
+
+    everywhere(one)

@@ -126,6 +126,7 @@ class Pending(Base):
         feeds = self._ev_feeds
         try:
             for queue in self._ev_queues:
+                count = len(queue)
                 for ref in reversed(queue):
                     watcher = ref()
                     if watcher is None:
@@ -141,15 +142,18 @@ class Pending(Base):
                     if self._ev_feeds != feeds:
                         break
                 else:
-                    queue.clear()
-                    continue
+                    # A handler may have fed one since the last look.
+                    del queue[:count]
+                    if not queue:
+                        continue
                 break
             else:
                 return
         except BaseException as exception:
             self._ev_caught(exception, watcher, revents)
         for queue in self._ev_queues:
-            queue[:] = [ref for ref in queue if _is_pending(ref)]
+            count = len(queue)
+            queue[:count] = [ref for ref in queue[:count] if _is_pending(ref)]
         while self._ev_invoke_next():
             pass
 
@@ -161,8 +165,12 @@ class Pending(Base):
         try:
             for queue in self._ev_queues:
                 while queue:
-                    # Indexed, as a signal may be noticed after any call.
-                    watcher = queue[-1]()
+                    # Indexed, as a signal may be noticed after any call; and what its
+                    # handler has fed is the last one then.
+                    ref = queue[-1]
+                    watcher = ref()
+                    if not queue or queue[-1] is not ref:
+                        continue
                     if watcher is None or watcher._ev_revents is None:
                         del queue[-1]
                         continue
