@@ -219,8 +219,8 @@ class Loop(Waiting, Factories):
     def start(self, flags: int = 0) -> bool:
         """Handle events until no watcher is active, or until stop().
 
-        flags: EVRUN_NOWAIT: handle what there is, and return; EVRUN_ONCE: wait
-            until there is something, handle that, and return.
+        flags: EVRUN_NOWAIT: handle what there is, as the daemon answers, and return;
+            EVRUN_ONCE: wait until there is something, handle that, and return.
 
         Returns whether anything is still active. Raises Error if the daemon has
         gone away (see reconnect) or refuses something, what a callback raised if
@@ -388,8 +388,11 @@ class Loop(Waiting, Factories):
                 self._ev_reaper.children.pop(name, None)
             self._ev_drops.popleft()
         while self._ev_broken:
-            watcher, function, exception = self._ev_broken.pop(0)
-            watcher.stop()
+            name, function, exception = self._ev_broken.pop(0)
+            ref = self._ev_names.get(name)
+            watcher = ref() if ref is not None else None
+            if watcher is not None:
+                watcher.stop()
             self._ev_failed(function, exception)
 
     def _ev_choose_backend(self) -> int:

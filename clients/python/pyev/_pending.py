@@ -50,8 +50,8 @@ class Pending(Base):
         self._ev_feeds = 0
         # Recurring ones that are due, with their events.
         self._ev_due: List[Tuple[Any, Message]] = []
-        # Callbacks that have failed outside of the loop, with their watchers.
-        self._ev_broken: List[Tuple[Watcher, Any, BaseException]] = []
+        # Callbacks that have failed outside of the loop, with the names of their runs.
+        self._ev_broken: List[Tuple[int, Any, BaseException]] = []
         # What stop() has asked for: EVBREAK_.
         self._ev_done = EVBREAK_CANCEL
         # What a callback has raised, while it is on its way out.

@@ -252,7 +252,7 @@ class Scheduler(_Recurring):
             self._ev_loop._ev_unsent[name] = None
             self._ev_loop._ev_immediate = True
         else:
-            self._ev_loop._ev_broken.append((self, self._ev_scheduler, exception))
+            self._ev_loop._ev_broken.append((name, self._ev_scheduler, exception))
 
     def _ev_recurs(self, event: Message) -> Optional[BaseException]:
         loop = self._ev_loop

@@ -174,12 +174,12 @@ class Registry(Pending):
             self._ev_busy = True
             self._ev_connection.call("now")
             answer = self._ev_pick(watcher._ev_name)
-        except Lost as lost:
+        except BaseException as error:
+            there = self._ev_connection is not None
             self._ev_abandon()
-            self._ev_lost = lost
-            return
-        except BaseException:
-            self._ev_abandon()
+            if isinstance(error, Error) and (isinstance(error, Lost) or not there):
+                self._ev_lost = error
+                return
             raise
         self._ev_busy = False
         if answer is None:

@@ -152,10 +152,13 @@ class Waiting(Registry):
         if waits and (self._ev_feeds != feeds or self._ev_due):
             # There may be such in each iteration: the daemon is listened to as well.
             connection.read()
+            self._ev_read_clocks()
             self._ev_take(connection.take())
         self._ev_busy = False
         while waits and self._ev_feeds == feeds and not self._ev_due:
             ready = poller.poll()
+            if self._ev_connection is not connection:
+                return  # a handler has forked, and this is the child
             self._ev_busy = True
             for fd, _ in ready:
                 if fd == connection.fileno():
