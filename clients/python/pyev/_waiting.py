@@ -46,6 +46,7 @@ class Waiting(Registry):
         "_ev_reaper",
         "_ev_now",
         "_ev_monotonic",
+        "_ev_blur",
     )
 
     def __init__(self) -> None:
@@ -64,8 +65,11 @@ class Waiting(Registry):
         self._ev_read_clocks()
 
     def _ev_read_clocks(self) -> None:
+        before = time.monotonic()
         self._ev_now = time.time()
         self._ev_monotonic = time.monotonic()
+        # How far apart the two may have been read, at most.
+        self._ev_blur = self._ev_monotonic - before
 
     def _ev_poll(self, flags: int) -> None:
         """Gather what has happened; wait for something unless that is not called for."""
