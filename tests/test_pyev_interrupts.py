@@ -1,9 +1,9 @@
 """pyev interrupted wherever that is possible: nothing is lost, and nothing done twice.
 
-From Python 3.11 on the interpreter looks for signals when a function begins, when a loop
-goes round, and after a call of what is not written in Python. Each test is run again and
-again, with KeyboardInterrupt at the first such place in the package, the second, and so
-on, until it is not reached any more.
+From Python 3.11 on the interpreter looks for signals when a function begins, when a
+loop goes round, and after a call of what is not written in Python. Each test is run
+again and again, with KeyboardInterrupt at the first such place in the package, the
+second, and so on, until it is not reached any more.
 """
 
 import gc

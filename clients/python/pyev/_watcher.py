@@ -277,7 +277,7 @@ class Watcher(Initialised):
         return None
 
     def _ev_is_ours(self) -> bool:
-        """Whether the callback is this package's own: it has no part in an interrupt."""
+        """Whether the callback is this package's, and no interrupt is of it."""
         return False
 
     def _ev_is_spent(self) -> bool:

@@ -111,7 +111,8 @@ class Output:
 
     def _is_hopeless(self, sock: socket.socket) -> bool:
         """Whether it was others' descriptors for some time that prevented passing."""
-        (unreceived,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
+        answer = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4))
+        (unreceived,) = struct.unpack("i", answer)
         now = time.monotonic()
         if unreceived or self._refused is None:
             self._refused = None if unreceived else now
