@@ -351,6 +351,15 @@ def test_wait_holds_its_time_limit_though_the_daemon_stands_still():
         assert waited
 
 
+@pytest.mark.parametrize("verb", ["wait", "watch"])
+def test_a_time_limit_holds_for_a_daemon_that_stands_still_from_the_start(verb):
+    with Daemon() as daemon:
+        os.kill(daemon.pid, signal.SIGSTOP)
+        status, out, err = evctl(daemon.path, verb, "--timeout", "0.1", "timer", "0")
+        os.kill(daemon.pid, signal.SIGCONT)
+        assert (status, out, err) == (TIME_LIMIT, "", "")
+
+
 def test_wait_for_a_descriptor_a_child_and_a_file(evd, c, tmp_path):
     read, write = os.pipe()
     child = subprocess.Popen(["sleep", "60"])
