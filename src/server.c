@@ -441,7 +441,6 @@ server_new(const struct server_options *options)
 	message_init(&server->context.message);
 	server_init_clients(server, options);
 	server_start_watchers(server);
-	server_log_start(server);
 	service_start(&server->service, server->loop);
 	return server;
 }
@@ -449,6 +448,7 @@ server_new(const struct server_options *options)
 void
 server_run(struct server *server)
 {
+	server_log_start(server);
 	ev_run(server->loop, 0);
 }
 
