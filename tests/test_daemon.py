@@ -166,6 +166,15 @@ def test_live_daemon_is_left_alone():
         assert pid_of(evd.path) == evd.pid
 
 
+def test_a_daemon_whose_socket_was_removed_is_told():
+    with Daemon() as evd:
+        os.unlink(evd.path)
+        for args in ([], ["--ensure"]):
+            result = run(*args, "--socket", evd.path)
+            assert result.returncode == 1
+            assert "whose socket was removed" in result.stderr
+
+
 def test_dead_daemons_socket_is_taken_over():
     with directory() as path:
         socket = os.path.join(path, "socket")

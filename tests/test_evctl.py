@@ -108,6 +108,8 @@ def test_version_of_evctl_alone():
         (["watch", "--timeout", "-1", "timer", "1"], "0 or more"),
         (["watch", "--timeout", "nan", "timer", "1"], "a number of seconds"),
         (["watch", "io", "77"], "descriptor 77: Bad file descriptor"),
+        (["watch", "io", ""], "path is '', expected one"),
+        (["watch", "stat", ""], "path is '', expected one"),
         (["watch", b"name\xff"], "expected UTF-8"),
         (["wait", "--once", "timer", "1"], "--once"),
         (["spawn"], "an argument is missing"),
