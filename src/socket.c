@@ -95,8 +95,12 @@ socket_lock(const char *path)
 		}
 		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 			if (errno == EWOULDBLOCK)
-				log_error("%s: a daemon is running there",
-				    path);
+				log_error("%s: a daemon is running there%s",
+				    path,
+				    access(path, F_OK) == 0 ?
+					"" :
+					", whose socket was removed, or is "
+					"about to be made");
 			else
 				log_error("%s: %s", lock, strerror(errno));
 			close(fd);
