@@ -818,23 +818,31 @@ def test_kill_the_group(client):
 
 # --- the end of a session, and of evd -----------------------------------------
 
+QUICK = "trap 'echo SIGTERM; exit' TERM; echo ready; while :; do sleep 1000; done"
 STUBBORN = "trap '' TERM; echo ready; while :; do sleep 1000; done"
 
 
-def stubborn(client, **members):
-    """Spawn a group that SIGTERM does not end; gives its pid when it is ready."""
+def spawn_ready(client, script, **members):
+    """Spawn what says that it is ready; gives its pid and what it says then."""
     reader, writer = os.pipe()
     pid = send_with(
         client,
         [writer],
         cmd="spawn",
-        argv=["sh", "-c", STUBBORN],
+        argv=["sh", "-c", script],
         stdout=0,
         **members,
     )["pid"]
     os.close(writer)
-    assert os.read(reader, 6) == b"ready\n"
-    os.close(reader)
+    said = open(reader)
+    assert said.readline() == "ready\n"
+    return pid, said
+
+
+def stubborn(client, **members):
+    """Spawn a group that SIGTERM does not end; gives its pid when it is ready."""
+    pid, said = spawn_ready(client, STUBBORN, **members)
+    said.close()
     return pid
 
 
@@ -923,28 +931,32 @@ def test_half_closed_session_lives_until_its_child_has_ended(daemon):
 def test_exit_terminates_children_and_kills_after_a_second(args):
     with Daemon(args) as daemon:
         with daemon.connect() as client:
-            quick = sh(client, "exec sleep 1000")
+            _, said = spawn_ready(client, QUICK)
             left = sh(client, "exec sleep 1000", on_end="leave")
             hard = stubborn(client)
             begin = time.monotonic()
             daemon.process.terminate()
-            wait_until(lambda: is_over(quick), "SIGTERM has come")
-            assert time.monotonic() - begin < 0.9
-            assert not is_over(hard)
+            with said:
+                assert said.read() == "SIGTERM\n"
             daemon.wait()
-            took = time.monotonic() - begin
-            assert 0.9 < took < 5
+            assert time.monotonic() - begin > 0.9
             wait_until(lambda: is_over(hard), "SIGKILL has come")
             assert not is_over(left)
             os.kill(left, signal.SIGKILL)
 
 
-def test_exit_does_not_wait_for_what_is_gone(daemon, client):
-    pid = sh(client, "exec sleep 1000")
-    begin = time.monotonic()
-    daemon.stop()
-    assert time.monotonic() - begin < 0.9
-    assert is_over(pid)
+def test_exit_does_not_wait_for_what_is_gone():
+    # It would take a second each time; a busy machine is not always so slow.
+    for _ in range(20):
+        with Daemon() as daemon, daemon.connect() as client:
+            pid = sh(client, "exec sleep 1000")
+            begin = time.monotonic()
+            daemon.stop()
+            took = time.monotonic() - begin
+            assert is_over(pid)
+        if took < 0.9:
+            return
+    pytest.fail("20 times it has waited")
 
 
 def test_idle_exit_waits_for_what_was_terminated():
@@ -952,7 +964,7 @@ def test_idle_exit_waits_for_what_was_terminated():
         with daemon.connect() as client:
             hard = stubborn(client)
         assert daemon.wait() == 0
-        assert is_over(hard)
+        wait_until(lambda: is_over(hard), "SIGKILL has come")
 
 
 def test_child_by_pid_takes_no_descriptor(client):
