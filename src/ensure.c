@@ -76,8 +76,10 @@ ensure_hello(int fd, const char *path)
 		return ANSWER_NOBODY; /* it is just ending */
 	while (have < sizeof(answer)) {
 		if (poll(&pfd, 1, ANSWER_TIMEOUT_MS) != 1) {
-			log_error("%s: no answer within %d s", path,
-			    ANSWER_TIMEOUT_MS / 1000);
+			log_error("%s: no answer within %d s: pid %d, which "
+				  "listens there, is stopped, or is not evd",
+			    path, ANSWER_TIMEOUT_MS / 1000,
+			    (int)socket_listener_pid(fd));
 			return ANSWER_FAULT;
 		}
 		n = recv(fd, answer + have, sizeof(answer) - have, 0);

@@ -54,6 +54,16 @@ socket_connect(const char *path)
 	return fd;
 }
 
+pid_t
+socket_listener_pid(int fd)
+{
+	struct ucred cred = { .pid = 0 };
+	socklen_t len = sizeof(cred);
+
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+	return cred.pid;
+}
+
 /* --- the lock ----------------------------------------------------------- */
 
 static char *

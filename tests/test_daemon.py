@@ -558,6 +558,15 @@ def test_ensure_says_once_what_is_wrong():
         assert result.stderr.count("is there and not a socket") == 1
 
 
+def test_ensure_says_who_does_not_answer():
+    with Daemon() as evd:
+        evd.process.send_signal(signal.SIGSTOP)
+        result = run("--ensure", "--socket", evd.path)
+        evd.process.send_signal(signal.SIGCONT)
+        assert result.returncode == 1
+        assert "pid %d, which listens there, is stopped" % evd.pid in result.stderr
+
+
 def test_ensure_finds_a_daemon_that_runs():
     with directory() as path, Daemon(path=os.path.join(path, "s")) as evd:
         assert run("--ensure", "--socket", evd.path).returncode == 0

@@ -911,6 +911,7 @@ def test_strangers(tmp_path, command, says, message):
     status, out, err = evctl(path, command)
     assert status in (NO_DAEMON, REFUSED) and not out
     assert message in err
+    assert says or "pid %d," % os.getpid() in err
     stranger.close()
 
 

@@ -482,8 +482,9 @@ wire_open(struct wire *wire, const struct evctl *evctl, struct message *message)
 		if (limit <= HELLO_S)
 			exit(STATUS_TIME_LIMIT);
 		evctl_die(STATUS_NO_DAEMON,
-		    "the daemon at %s does not answer within %d s", wire->path,
-		    HELLO_S);
+		    "the daemon at %s does not answer within %d s: pid %d, "
+		    "which listens there, is stopped, or is not evd",
+		    wire->path, HELLO_S, (int)socket_listener_pid(wire->fd));
 	}
 	wire_check_hello(wire, message);
 	buffer_fini(&wire->out);
