@@ -15,6 +15,7 @@ import time
 import pytest
 
 import evdtest
+from evdclock import Clock
 from evdtest import Daemon, wait_until
 
 CHILD = 0x800
@@ -873,6 +874,22 @@ def test_session_end_terminates_its_children(args):
         os.kill(left, signal.SIGKILL)
         wait_until(lambda: state(left) == "", "evd reaps it also without a session")
         other.call("now")
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_wall_clock_does_not_move_the_kill(seconds):
+    with Clock() as clock, clock.daemon() as daemon:
+        with daemon.connect() as client:
+            hard = stubborn(client)
+            quick = sh(client, "exec sleep 1000")
+            begin = time.monotonic()
+        wait_until(lambda: is_over(quick), "SIGTERM has come")
+        clock.jump(seconds)
+        with daemon.connect() as client:
+            quick = sh(client, "exec sleep 1000")
+        wait_until(lambda: is_over(quick), "SIGTERM has come to another one")
+        wait_until(lambda: is_over(hard), "SIGKILL has come")
+        assert time.monotonic() - begin > 4.5
 
 
 def test_session_dies_while_its_children_stop(daemon, client):
