@@ -388,7 +388,7 @@ static int
 child_give(struct watcher *w, int fd, struct error *error)
 {
 	struct watched *c = (struct watched *)w;
-	pid_t pid;
+	pid_t pid = 0;
 
 	if (watched_check_passed(c, false, fd, &pid, error) < 0)
 		return -1;
