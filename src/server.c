@@ -415,12 +415,12 @@ server_new(const struct server_options *options)
 	err = signals_init(&server->signals, server->loop);
 	if (err < 0)
 		fatal("signalfd: %s", strerror(-err));
-	children_init(&server->children, server->loop, &server->pidpoll);
+	wallclock_init(&server->clock, server->loop);
+	children_init(&server->children, &server->clock, &server->pidpoll);
 	server->children.nofile = server->nofile;
 	server_init_acceptor(server);
 	server->exit_idle = options->exit_idle;
 	dirwatch_init(&server->dirwatch, server->loop);
-	wallclock_init(&server->clock, server->loop);
 	timelines_init(&server->timelines, &server->clock);
 	alarms_init(&server->alarms, &server->clock);
 	zones_init(&server->zones);
