@@ -794,6 +794,8 @@ def test_active_watcher_is_not_replaced(shell, daemon):
         ("ev_signal h 9999", 2, 'ev_signal: "9999" is no signal'),
         ("ev_child h x", 2, 'ev_child: pid is "x", expected a number'),
         ("ev_io h 5 x", 2, 'ev_io: "x" is none of r, w, rw'),
+        ("ev_io h ''", 2, "ev_io: the path is empty, expected one"),
+        ("ev_stat h ''", 2, "ev_stat: the path is empty, expected one"),
         ("ev_stop h", 1, 'ev_stop: there is no watcher "h"'),
         ("ev_start", 1, 'ev_start: there is no watcher ""'),
         ("ev_run x", 2, "ev_run: usage: ev_run [nowait | once]"),
