@@ -4,7 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,18 +20,35 @@
 /* Between attempts to accept when the machine can't, in seconds. */
 #define ACCEPT_PAUSE_S 0.1
 
+/* Says which limit it was that accept(2) has met. */
+static void
+acceptor_explain(char *why, size_t size, int err)
+{
+	struct rlimit limit;
+
+	if (err == EMFILE && getrlimit(RLIMIT_NOFILE, &limit) == 0)
+		snprintf(why, size,
+		    "too many descriptors: the daemon has room for %ju "
+		    "(RLIMIT_NOFILE)",
+		    (uintmax_t)limit.rlim_cur);
+	else
+		snprintf(why, size,
+		    "too many descriptors: the machine has no more (ENFILE)");
+}
+
 /*
  * There is no descriptor for it: use the one kept for saying so.  Returns
  * false if there was nobody after all, or no way to say it.
  */
 static bool
-acceptor_refuse(struct acceptor *a)
+acceptor_refuse(struct acceptor *a, int err)
 {
-	static const char why[] = "the daemon has no descriptor left";
 	struct buffer out;
 	struct peer peer;
+	char why[96];
 	int fd;
 
+	acceptor_explain(why, sizeof(why), err);
 	close(a->reserve);
 	fd = accept4(a->listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0) {
@@ -82,7 +102,7 @@ acceptor_accept_one(struct acceptor *a)
 	switch (errno) {
 	case EMFILE:
 	case ENFILE:
-		if (acceptor_refuse(a))
+		if (acceptor_refuse(a, errno))
 			return true;
 		acceptor_pause(a);
 		return false;

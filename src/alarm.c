@@ -32,17 +32,26 @@ alarm_remove(struct alarm *alarm)
 		TAILQ_REMOVE(&group->all->late, group, late);
 }
 
+/* The break of that number. */
+static struct alarm_break *
+alarm_group_kept(struct alarm_group *group, uint32_t number)
+{
+	return &group->kept[number % ALARM_BREAKS_KEPT];
+}
+
 void
 alarm_settle(struct alarm *alarm)
 {
 	struct alarm_group *group = alarm->group;
+	uint32_t heard = alarm->heard;
 
 	if (!alarm->active || !alarm_is_stale(alarm))
 		return;
 	alarm_remove(alarm);
 	TAILQ_INSERT_TAIL(&group->active, alarm, entry);
 	alarm->heard = group->breaks;
-	alarm->on_break(alarm, &group->last);
+	while (alarm->active && heard != group->breaks)
+		alarm->on_break(alarm, alarm_group_kept(group, ++heard));
 }
 
 bool
@@ -51,17 +60,31 @@ alarm_group_is_settled(const struct alarm_group *group)
 	return TAILQ_EMPTY(&group->stale);
 }
 
-/* No alarm is ever behind by more than one. */
+/* Those that need the oldest break that is kept, in whose place comes one. */
+static void
+alarm_group_make_room(struct alarm_group *group)
+{
+	struct alarm *first;
+
+	while ((first = TAILQ_FIRST(&group->stale)) != NULL &&
+	    group->breaks - first->heard == ALARM_BREAKS_KEPT)
+		alarm_settle(first);
+}
+
+/* Who is stale already stays in front. */
 static void
 alarm_group_break(struct alarm_group *group, double before, bool jump)
 {
-	while (!alarm_group_is_settled(group))
-		alarm_settle(TAILQ_FIRST(&group->stale));
-	group->last = (struct alarm_break){ before,
-		wallclock_now(group->all->clock), jump };
+	double now = wallclock_now(group->all->clock);
+	bool was_settled;
+
+	alarm_group_make_room(group);
+	was_settled = alarm_group_is_settled(group);
 	group->breaks++;
+	*alarm_group_kept(group, group->breaks) = (struct alarm_break){ before,
+		now, jump };
 	TAILQ_CONCAT(&group->stale, &group->active, entry);
-	if (!alarm_group_is_settled(group))
+	if (was_settled && !alarm_group_is_settled(group))
 		TAILQ_INSERT_TAIL(&group->all->late, group, late);
 }
 

@@ -14,8 +14,13 @@
  * Where the wall clock that a session sees does not go on evenly is a break:
  * somebody has set it, or the session was suspended and goes on.  All active
  * alarms of a session hear of it, but not all in one iteration: there may be
- * many.  One that is looked at before its turn has come is told first.
+ * many.  One that is looked at before its turn has come is told first.  Further
+ * breaks may come before all were told of one: each alarm hears of every one,
+ * in order.  So many are kept for that; with one more, those that have not
+ * heard of the oldest are told of it at once.
  */
+#define ALARM_BREAKS_KEPT 4
+
 struct alarm_break {
 	/* What came up to then was due; all after it and up to now is not. */
 	double before;
@@ -45,10 +50,11 @@ struct alarm_group {
 	TAILQ_ENTRY(alarm_group) entry;
 	TAILQ_ENTRY(alarm_group) late;
 	struct alarm_list active;
-	struct alarm_list stale; /* active, and have not heard of the last */
-	struct alarm_break last;
-	uint32_t breaks; /* so far */
-	bool jumped;	 /* suspended: the clock was set meanwhile */
+	/* Active, and have not heard of the last; the furthest behind first. */
+	struct alarm_list stale;
+	struct alarm_break kept[ALARM_BREAKS_KEPT]; /* the last, in a ring */
+	uint32_t breaks;			    /* so far */
+	bool jumped; /* suspended: the clock was set meanwhile */
 };
 
 TAILQ_HEAD(alarm_groups, alarm_group);
@@ -75,7 +81,7 @@ void alarm_group_fini(struct alarm_group *);
 double alarm_group_due(const struct alarm_group *);
 /* The timeline was suspended and has been resumed. */
 void alarm_group_resume(struct alarm_group *);
-/* Whether all of them have heard of the last break. */
+/* Whether all of them have heard of all breaks. */
 bool alarm_group_is_settled(const struct alarm_group *);
 
 /* The two functions are the caller's to fill. */
@@ -85,7 +91,7 @@ void alarm_init(struct alarm *, struct alarm_group *);
 void alarm_start(struct alarm *);
 void alarm_stop(struct alarm *);
 
-/* Tells an alarm of a break that it has not heard of; before it is looked at. */
+/* Tells an alarm of breaks that it has not heard of; before it is looked at. */
 void alarm_settle(struct alarm *);
 
 /* The timeline's on_time() for its deadline. */

@@ -144,7 +144,8 @@ children_start_timer(struct children *all)
 	ev_timer_stop(all->loop, &all->timer);
 	if (first == NULL)
 		return;
-	ev_timer_set(&all->timer, first->deadline - ev_now(all->loop), 0);
+	ev_timer_set(&all->timer,
+	    first->deadline - wallclock_monotonic(all->clock), 0);
 	ev_timer_start(all->loop, &all->timer);
 }
 
@@ -164,7 +165,7 @@ child_terminate(struct child *child)
 		log_warning("child %d: SIGTERM: %s", (int)child->pid,
 		    strerror(-err));
 	child->state = CHILD_TERMINATED;
-	child->deadline = ev_now(all->loop) + CHILD_GRACE_S;
+	child->deadline = wallclock_monotonic(all->clock) + CHILD_GRACE_S;
 	TAILQ_INSERT_TAIL(&all->grace, child, grace_entry);
 	children_start_timer(all);
 }
@@ -192,9 +193,10 @@ children_on_timer(struct ev_loop *loop, struct ev_timer *timer, int revents)
 	struct children *all = timer->data;
 	struct child *child;
 
+	(void)loop;
 	(void)revents;
 	while ((child = TAILQ_FIRST(&all->grace)) != NULL &&
-	    child->deadline <= ev_now(loop))
+	    child->deadline <= wallclock_monotonic(all->clock))
 		child_kill(child);
 	children_start_timer(all);
 }
@@ -256,10 +258,12 @@ children_on_sigchld(struct ev_loop *loop, struct ev_signal *signal, int revents)
 }
 
 void
-children_init(struct children *all, struct ev_loop *loop,
+children_init(struct children *all, const struct wallclock *clock,
     struct pidpoll *pidpoll)
 {
-	*all = (struct children){ .loop = loop, .pidpoll = pidpoll };
+	*all = (struct children){ .loop = clock->loop,
+		.clock = clock,
+		.pidpoll = pidpoll };
 	table_init(&all->by_pid);
 	TAILQ_INIT(&all->list);
 	TAILQ_INIT(&all->grace);
@@ -267,7 +271,7 @@ children_init(struct children *all, struct ev_loop *loop,
 	/* Were it ignored, as it may be inherited, statuses would be lost. */
 	ev_signal_init(&all->sigchld, children_on_sigchld, SIGCHLD);
 	all->timer.data = all->sigchld.data = all;
-	ev_signal_start(loop, &all->sigchld);
+	ev_signal_start(all->loop, &all->sigchld);
 }
 
 void

@@ -10,6 +10,7 @@
 #include "pidpoll.h"
 #include "process.h"
 #include "table.h"
+#include "wallclock.h"
 
 /*
  * The programs that evd has started.  A child belongs to the set of the
@@ -62,7 +63,7 @@ struct child {
 	int pidfd;	 /* owned */
 	uint64_t number; /* never reused */
 	enum child_state state;
-	double deadline; /* CHILD_TERMINATED: by the loop's clock */
+	double deadline; /* CHILD_TERMINATED: CLOCK_MONOTONIC */
 	bool kill;	 /* when its session ends */
 	bool ended;
 	bool reaped;
@@ -73,7 +74,8 @@ TAILQ_HEAD(child_list, child);
 /* All children of the daemon. */
 struct children {
 	struct ev_loop *loop;
-	struct pidpoll *pidpoll; /* borrowed */
+	const struct wallclock *clock; /* borrowed */
+	struct pidpoll *pidpoll;       /* borrowed */
 	struct ev_signal sigchld;
 	struct ev_timer timer; /* the next deadline */
 	struct table by_pid;
@@ -83,7 +85,8 @@ struct children {
 	uint64_t last;		 /* number given */
 };
 
-void children_init(struct children *, struct ev_loop *, struct pidpoll *);
+void children_init(struct children *, const struct wallclock *,
+    struct pidpoll *);
 /* Children that are left live on. */
 void children_fini(struct children *);
 

@@ -204,8 +204,8 @@ list_watchers(struct command_call *call)
 		return COMMAND_ERROR;
 	w = TAILQ_FIRST(&s->watchers);
 	if (args->given & PARAM_BIT(LIST_AFTER)) {
-		last = session_find_watcher_as(s, "after", &args->after,
-		    call->error);
+		last = session_find_watcher_for(s, call->session, "after",
+		    &args->after, call->error);
 		if (last == NULL)
 			return COMMAND_ERROR;
 		w = TAILQ_NEXT(last, entry);

@@ -464,7 +464,8 @@ command_send_run(struct command_call *call)
 		    args->session, call->error);
 	if (s == NULL)
 		return COMMAND_ERROR;
-	w = session_find_watcher(s, &args->base.watcher, call->error);
+	w = session_find_watcher_for(s, call->session, "watcher",
+	    &args->base.watcher, call->error);
 	if (w == NULL)
 		return COMMAND_ERROR;
 	if (w->class->send == NULL)

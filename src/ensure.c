@@ -76,8 +76,10 @@ ensure_hello(int fd, const char *path)
 		return ANSWER_NOBODY; /* it is just ending */
 	while (have < sizeof(answer)) {
 		if (poll(&pfd, 1, ANSWER_TIMEOUT_MS) != 1) {
-			log_error("%s: no answer within %d s", path,
-			    ANSWER_TIMEOUT_MS / 1000);
+			log_error("%s: no answer within %d s: pid %d, which "
+				  "listens there, is stopped, or is not evd",
+			    path, ANSWER_TIMEOUT_MS / 1000,
+			    (int)socket_listener_pid(fd));
 			return ANSWER_FAULT;
 		}
 		n = recv(fd, answer + have, sizeof(answer) - have, 0);
@@ -118,28 +120,39 @@ ensure_ask(const char *path)
 
 /* --- starting ------------------------------------------------------------ */
 
+/* The standard descriptors from this one on lead nowhere. */
+static void
+ensure_drop(int fd)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0)
+		fatal("/dev/null: %s", strerror(errno));
+	for (; fd < 3; fd++)
+		dup2(null, fd);
+	close(null);
+}
+
 /* In the daemon: what started it waits for this. */
 static void
 ensure_ready(void)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (null < 0 || chdir("/") < 0)
-		fatal("/dev/null: %s", strerror(errno));
+	if (chdir("/") < 0)
+		fatal("/: %s", strerror(errno));
 	log_to_syslog();
-	for (int fd = 0; fd < 3; fd++)
-		dup2(null, fd);
-	close(null);
+	ensure_drop(STDIN_FILENO);
 	if (write(READY_FD, "", 1) != 1)
 		log_warning("whoever started this daemon is gone");
 	close(READY_FD);
 }
 
 static void
-ensure_child(int ready, void (*start)(void *arg, void (*ready)(void)),
-    void *arg)
+ensure_child(int ready, bool quiet,
+    void (*start)(void *arg, void (*ready)(void)), void *arg)
 {
 	setsid();
+	if (quiet)
+		ensure_drop(STDERR_FILENO);
 	/* Also the lock, which would be held as long as the daemon runs. */
 	if (ready != READY_FD)
 		dup2(ready, READY_FD);
@@ -148,9 +161,10 @@ ensure_child(int ready, void (*start)(void *arg, void (*ready)(void)),
 	exit(1);
 }
 
-/* Returns true when the new daemon is ready. */
-static bool
-ensure_start(void (*start)(void *arg, void (*ready)(void)), void *arg)
+/* Returns when the new daemon is ready, or has failed; quiet: without a word. */
+static void
+ensure_start(bool quiet, void (*start)(void *arg, void (*ready)(void)),
+    void *arg)
 {
 	int ready[2];
 	ssize_t n;
@@ -159,26 +173,24 @@ ensure_start(void (*start)(void *arg, void (*ready)(void)), void *arg)
 
 	if (pipe(ready) < 0) {
 		log_error("pipe: %s", strerror(errno));
-		return false;
+		return;
 	}
 	pid = fork();
 	if (pid < 0) {
 		log_error("fork: %s", strerror(errno));
 		close(ready[0]);
 		close(ready[1]);
-		return false;
+		return;
 	}
 	if (pid == 0)
-		ensure_child(ready[1], start, arg);
+		ensure_child(ready[1], quiet, start, arg);
 	close(ready[1]);
 	do {
 		n = read(ready[0], &byte, 1);
 	} while (n < 0 && errno == EINTR);
 	close(ready[0]);
-	if (n == 1)
-		return true;
-	waitpid(pid, NULL, 0);
-	return false;
+	if (n != 1)
+		waitpid(pid, NULL, 0);
 }
 
 /* The directory is the lock: nothing is left behind. */
@@ -219,7 +231,8 @@ ensure_daemon(const char *path, void (*start)(void *arg, void (*ready)(void)),
 		answer = ensure_ask(path);
 		if (answer != ANSWER_NOBODY)
 			break;
-		ensure_start(start, arg);
+		/* What is wrong is said once. */
+		ensure_start(i > 0, start, arg);
 	}
 	if (answer == ANSWER_NOBODY)
 		answer = ensure_ask(path);

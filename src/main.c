@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <math.h>
 #include <signal.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "ensure.h"
@@ -209,6 +211,8 @@ main_take_option(struct main_options *options, int option)
 
 	switch (option) {
 	case OPTION_SOCKET:
+		if (*optarg == '\0')
+			main_usage("--socket is '', expected a path");
 		server->path = optarg;
 		return;
 	case OPTION_SOCKET_MODE:
@@ -281,6 +285,15 @@ main_parse_options(struct main_options *options, int argc, char **argv)
 
 /* --- running -------------------------------------------------------------- */
 
+/* Nothing that is opened later may be taken for one of the three. */
+static void
+main_open_standard(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+			exit(1);
+}
+
 /*
  * A daemon is not ended by a signal that means nothing to it, and is by one
  * that its parent had blocked: libev leaves those as they are.
@@ -318,6 +331,18 @@ main_serve(void *arg, void (*ready)(void))
 	exit(0);
 }
 
+static bool
+main_socket_fits(const char *path)
+{
+	size_t max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+
+	if (strlen(path) <= max)
+		return true;
+	log_error("%s: a socket's path of %zu bytes, expected at most %zu",
+	    path, strlen(path), max);
+	return false;
+}
+
 static int
 main_ensure(struct main_options *options)
 {
@@ -336,6 +361,7 @@ main(int argc, char **argv)
 	char *own;
 	int status;
 
+	main_open_standard();
 	memory_init();
 	main_parse_options(&options, argc, argv);
 	if (options.ensure)
@@ -346,7 +372,7 @@ main(int argc, char **argv)
 		main_serve(&options.server, NULL);
 	own = options.server.path == NULL ? paths_own_socket() :
 					    paths_absolute(options.server.path);
-	if (own == NULL)
+	if (own == NULL || !main_socket_fits(own))
 		return 1;
 	options.server.path = own;
 	if (!options.ensure)

@@ -37,9 +37,8 @@ const char *const error_names[ERROR_CODES] = {
 	[ERROR_SYSTEM] = "system-error",
 };
 
-static void
-error_vset(struct error *error, enum error_code code, const char *fmt,
-    va_list ap)
+static void __attribute__((format(printf, 3, 0))) error_vset(
+    struct error *error, enum error_code code, const char *fmt, va_list ap)
 {
 	size_t room = sizeof(error->message);
 	int n;

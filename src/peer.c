@@ -145,8 +145,9 @@ peer_show(const struct peer *peer, char out[PEER_SHOWN_SIZE])
 
 	log_escape(command, sizeof(command), peer->command,
 	    strlen(peer->command));
-	snprintf(out, PEER_SHOWN_SIZE, "pid %d of uid %u (%s)", (int)peer->pid,
-	    (unsigned)peer->uid, command);
+	snprintf(out, PEER_SHOWN_SIZE,
+	    *command == '\0' ? "pid %d of uid %u" : "pid %d of uid %u (%s)",
+	    (int)peer->pid, (unsigned)peer->uid, command);
 	return out;
 }
 

@@ -9,7 +9,7 @@
 
 /* Zombies that one iteration of the loop looks at. */
 #define CHUNK 1000
-/* Between two looks, in seconds; doubled each time, from the first. */
+/* Between two looks at one, in seconds; doubled each time, from the first. */
 #define WAIT_MIN 0.02
 #define WAIT_MAX 2.0
 
@@ -20,12 +20,23 @@ pidpoll_done(struct pidpoll_item *item)
 	item->on_done(item);
 }
 
+/*
+ * The next look is not put off by zombies that come in a row.  Where there are
+ * more than one iteration looks at, all have their turn within the wait.
+ */
 static void
-pidpoll_start_timer(struct pidpoll *poll, double wait)
+pidpoll_start_timer(struct pidpoll *poll)
 {
-	ev_timer_stop(poll->poll.loop, &poll->timer);
+	struct ev_loop *loop = poll->poll.loop;
+	size_t turns = (poll->n_zombies + CHUNK - 1) / CHUNK;
+	double wait = poll->wait / (double)turns;
+
+	if (ev_is_active(&poll->timer) &&
+	    ev_timer_remaining(loop, &poll->timer) <= wait)
+		return;
+	ev_timer_stop(loop, &poll->timer);
 	ev_timer_set(&poll->timer, wait, 0);
-	ev_timer_start(poll->poll.loop, &poll->timer);
+	ev_timer_start(loop, &poll->timer);
 }
 
 static void
@@ -33,11 +44,13 @@ pidpoll_wait_for(struct pidpoll_item *item)
 {
 	struct pidpoll *poll = item->poll;
 
-	if (!item->zombie)
+	if (!item->zombie) {
 		TAILQ_INSERT_TAIL(&poll->zombies, item, entry);
+		poll->n_zombies++;
+	}
 	item->zombie = true;
 	poll->wait = WAIT_MIN;
-	pidpoll_start_timer(poll, poll->wait);
+	pidpoll_start_timer(poll);
 }
 
 static void
@@ -89,7 +102,7 @@ pidpoll_on_timer(struct ev_loop *loop, struct ev_timer *timer, int revents)
 	if (TAILQ_EMPTY(&poll->zombies))
 		return;
 	poll->wait = 2 * poll->wait < WAIT_MAX ? 2 * poll->wait : WAIT_MAX;
-	pidpoll_start_timer(poll, poll->wait);
+	pidpoll_start_timer(poll);
 }
 
 int
@@ -130,8 +143,10 @@ pidpoll_del(struct pidpoll_item *item)
 {
 	if (item->item.fd < 0)
 		return;
-	if (item->zombie)
+	if (item->zombie) {
 		TAILQ_REMOVE(&item->poll->zombies, item, entry);
+		item->poll->n_zombies--;
+	}
 	item->zombie = false;
 	fdpoll_del(&item->poll->poll, &item->item);
 }

@@ -3,6 +3,7 @@
 
 #include <ev.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/queue.h>
 
 #include "fdpoll.h"
@@ -35,7 +36,8 @@ struct pidpoll {
 	struct fdpoll poll;
 	struct ev_timer timer;
 	struct pidpoll_list zombies;
-	double wait; /* seconds, until the zombies are looked at again */
+	size_t n_zombies;
+	double wait; /* seconds, until each zombie is looked at again */
 };
 
 /* Returns 0 or a negative errno. */

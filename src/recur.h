@@ -14,8 +14,8 @@
  * Each time is one firing.  When the clock is set, those that it is set over
  * are skipped, and those that come again fire again; those that pass while the
  * session is suspended are skipped as well.  What was due before is still an
- * event, or counted.  While an event is pending nothing is set: the
- * times that pass are counted when somebody asks.
+ * event, or counted.  From a firing until its event is written nothing is set:
+ * the times that pass are counted when somebody asks.
  */
 struct recur;
 
@@ -30,7 +30,7 @@ struct recur_rule {
 
 struct recur {
 	struct watcher base; /* first */
-	struct alarm alarm;  /* set unless an event is pending */
+	struct alarm alarm;  /* set unless a time has come that is pending */
 	const struct recur_rule *rule;
 	double next; /* active: the next time */
 	bool jumps;  /* it fires also when the clock was set */

@@ -15,12 +15,23 @@ refusal_place(uint32_t a, uint32_t b)
 	return (a + b * 31) % REFUSAL_PLACES;
 }
 
+static struct throttle *
+refusal_process(struct refusals *refusals, const struct peer *peer)
+{
+	struct refusal_process *process =
+	    &refusals->processes[refusal_place((uint32_t)peer->pid, peer->uid)];
+
+	if (process->pid != peer->pid || process->uid != peer->uid)
+		*process = (struct refusal_process){ .pid = peer->pid,
+			.uid = peer->uid };
+	return &process->throttle;
+}
+
 static bool
 refusal_is_allowed(struct refusals *refusals, const struct peer *peer,
     double now)
 {
-	struct throttle *process =
-	    &refusals->processes[refusal_place((uint32_t)peer->pid, peer->uid)];
+	struct throttle *process = refusal_process(refusals, peer);
 	struct throttle *uid = &refusals->uids[refusal_place(peer->uid, 0)];
 
 	if (!throttle_has_room(process, now, REFUSAL_PROCESS_MAX,

@@ -11,17 +11,24 @@
  * has REFUSAL_PROCESS_MAX lines in REFUSAL_SECONDS, and each uid
  * REFUSAL_UID_MAX.  The next line that is written says how many were not.
  *
- * The room for that is bounded, too: processes that share a place in the
- * table share what it allows, and so do uids.
+ * The room for that is bounded, too: uids that share a place in the table
+ * share what it allows.  A process takes the place of another, and begins
+ * anew there: what that lets through is bounded by its uid's lines.
  */
 #define REFUSAL_SECONDS	    10.0
 #define REFUSAL_PROCESS_MAX 5
 #define REFUSAL_UID_MAX	    20
 #define REFUSAL_PLACES	    64
 
+struct refusal_process {
+	pid_t pid;
+	uid_t uid;
+	struct throttle throttle;
+};
+
 /* Zeroed at first. */
 struct refusals {
-	struct throttle processes[REFUSAL_PLACES];
+	struct refusal_process processes[REFUSAL_PLACES];
 	struct throttle uids[REFUSAL_PLACES];
 	unsigned long left_out; /* since the last line */
 };

@@ -415,12 +415,12 @@ server_new(const struct server_options *options)
 	err = signals_init(&server->signals, server->loop);
 	if (err < 0)
 		fatal("signalfd: %s", strerror(-err));
-	children_init(&server->children, server->loop, &server->pidpoll);
+	wallclock_init(&server->clock, server->loop);
+	children_init(&server->children, &server->clock, &server->pidpoll);
 	server->children.nofile = server->nofile;
 	server_init_acceptor(server);
 	server->exit_idle = options->exit_idle;
 	dirwatch_init(&server->dirwatch, server->loop);
-	wallclock_init(&server->clock, server->loop);
 	timelines_init(&server->timelines, &server->clock);
 	alarms_init(&server->alarms, &server->clock);
 	zones_init(&server->zones);
@@ -441,7 +441,6 @@ server_new(const struct server_options *options)
 	message_init(&server->context.message);
 	server_init_clients(server, options);
 	server_start_watchers(server);
-	server_log_start(server);
 	service_start(&server->service, server->loop);
 	return server;
 }
@@ -449,6 +448,7 @@ server_new(const struct server_options *options)
 void
 server_run(struct server *server)
 {
+	server_log_start(server);
 	ev_run(server->loop, 0);
 }
 

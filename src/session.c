@@ -300,12 +300,12 @@ struct watcher *
 session_find_watcher(const struct session *s, const struct name *name,
     struct error *error)
 {
-	return session_find_watcher_as(s, "watcher", name, error);
+	return session_find_watcher_for(s, s, "watcher", name, error);
 }
 
 struct watcher *
-session_find_watcher_as(const struct session *s, const char *member,
-    const struct name *name, struct error *error)
+session_find_watcher_for(const struct session *s, const struct session *asks,
+    const char *member, const struct name *name, struct error *error)
 {
 	uint32_t hash;
 	struct watcher *w = session_lookup_watcher(s, name, &hash);
@@ -314,8 +314,9 @@ session_find_watcher_as(const struct session *s, const char *member,
 	if (w == NULL)
 		error_set(error, ERROR_NO_SUCH_WATCHER,
 		    "member \"%s\" is %s, expected the name of a watcher of "
-		    "this session",
-		    member, message_excerpt(found, name->json));
+		    "%s session",
+		    member, message_excerpt(found, name->json),
+		    s == asks ? "this" : "that");
 	return w;
 }
 

@@ -145,9 +145,10 @@ void session_unwatch(struct session *, struct watcher *, struct cleared *);
 /* Borrowed; NULL with the error. */
 struct watcher *session_find_watcher(const struct session *,
     const struct name *, struct error *);
-/* The same, for the member of that name. */
-struct watcher *session_find_watcher_as(const struct session *,
-    const char *member, const struct name *, struct error *);
+/* The same, for a session that asks, and the member that it has named it in. */
+struct watcher *session_find_watcher_for(const struct session *,
+    const struct session *asks, const char *member, const struct name *,
+    struct error *);
 /*
  * Changes what is charged for a watcher's data from one size to another.
  * Returns 0, or -1 with the error and nothing changed; to a smaller size never

@@ -54,6 +54,16 @@ socket_connect(const char *path)
 	return fd;
 }
 
+pid_t
+socket_listener_pid(int fd)
+{
+	struct ucred cred = { .pid = 0 };
+	socklen_t len = sizeof(cred);
+
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+	return cred.pid;
+}
+
 /* --- the lock ----------------------------------------------------------- */
 
 static char *
@@ -95,8 +105,12 @@ socket_lock(const char *path)
 		}
 		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 			if (errno == EWOULDBLOCK)
-				log_error("%s: a daemon is running there",
-				    path);
+				log_error("%s: a daemon is running there%s",
+				    path,
+				    access(path, F_OK) == 0 ?
+					"" :
+					", whose socket was removed, or is "
+					"about to be made");
 			else
 				log_error("%s: %s", lock, strerror(errno));
 			close(fd);

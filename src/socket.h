@@ -56,5 +56,7 @@ bool socket_is_client_end(const struct socket_listener *, int fd);
  * if a listener has not had room for it within 10 s.
  */
 int socket_connect(const char *path);
+/* For messages: who listens at the other end of such a one; 0: nobody can say. */
+pid_t socket_listener_pid(int fd);
 
 #endif

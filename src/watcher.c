@@ -150,6 +150,15 @@ watcher_overrun(const struct watcher *w)
 	return w->overrun + w->class->behind(w);
 }
 
+/* The event that was pending is not going to be written. */
+static void
+watcher_drop(struct watcher *w)
+{
+	if (!watcher_is_held(w))
+		w->host->dequeue(w);
+	watcher_forget(w);
+}
+
 /* Takes back what is pending, but sets nothing going. */
 static void
 watcher_take_back(struct watcher *w, struct cleared *cleared)
@@ -159,9 +168,7 @@ watcher_take_back(struct watcher *w, struct cleared *cleared)
 		watcher_overrun(w) };
 	if (!w->pending)
 		return;
-	if (!watcher_is_held(w))
-		w->host->dequeue(w);
-	watcher_forget(w);
+	watcher_drop(w);
 	w->spent = false;
 }
 
@@ -249,21 +256,33 @@ watcher_give(struct watcher *w, int *fd, struct error *error)
 	return 0;
 }
 
+/*
+ * What was pending is hidden from the type's start, which may fire, and may
+ * refuse: then it is as it was.
+ */
 int
 watcher_start(struct watcher *w, struct cleared *cleared, struct error *error)
 {
+	struct cleared before = { w->pending, w->revents, watcher_overrun(w) };
+	bool spent = w->spent;
+
 	*cleared = (struct cleared){ 0 };
 	if (w->active)
 		return 0;
-	watcher_take_back(w, cleared);
-	w->spent = false;
+	w->pending = w->spent = false;
 	w->active = true;
 	w->host->n_active++;
 	if (w->class->start != NULL && w->class->start(w, error) < 0) {
+		w->pending = before.pending;
+		w->spent = spent;
 		w->active = false;
 		w->host->n_active--;
 		return -1;
 	}
+	*cleared = before;
+	/* It has not fired at once, which would have made an event anew. */
+	if (before.pending && !w->pending)
+		watcher_drop(w);
 	watcher_set_going(w);
 	return 0;
 }

@@ -145,12 +145,14 @@ zones_load_own(struct zones *zones, const char *tz, int *err)
 
 	if (*tz == '/')
 		return zones_load_file(AT_FDCWD, tz, err);
+	*err = -EINVAL;
 	if (zones_name_is_good(tz, strlen(tz))) {
 		zone = zones_load(zones, tz, err);
 		if (zone != NULL)
 			return zone;
+		if (zones_is_unknown(*err))
+			*err = -EINVAL;
 	}
-	*err = -EINVAL;
 	return zone_parse_rule(tz, strlen(tz));
 }
 
@@ -174,7 +176,10 @@ zones_init(struct zones *zones)
 		return;
 	if (getenv("TZ") != NULL || err != -ENOENT)
 		log_warning("the time zone %s can't be read (%s): it is UTC",
-		    tz, strerror(-err));
+		    tz,
+		    err == -EINVAL ?
+			"expected one of tzdata, a file or a rule" :
+			strerror(-err));
 	zones->own = zone_parse_rule("UTC0", 4);
 }
 

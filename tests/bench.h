@@ -127,7 +127,7 @@ bench_setup(void)
 	ck_assert_int_eq(fdpoll_init(&bench.fdpoll, bench.loop), 0);
 	ck_assert_int_eq(pidpoll_init(&bench.pidpoll, bench.loop), 0);
 	ck_assert_int_eq(signals_init(&bench.signals, bench.loop), 0);
-	children_init(&bench.children, bench.loop, &bench.pidpoll);
+	children_init(&bench.children, &bench.clock, &bench.pidpoll);
 	dirwatch_init(&bench.dirwatch, bench.loop);
 	limits_init(&bench.limits);
 	registry_init(&bench.registry);

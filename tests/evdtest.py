@@ -10,6 +10,7 @@ after LIMIT seconds, which is only ever reached where something is broken.
 """
 
 import array
+import atexit
 import collections
 import contextlib
 import ctypes
@@ -198,9 +199,20 @@ def passed(fd, command):
 
 
 def temporary_directory():
-    """A new private directory whose path leaves room for a socket's name in it."""
+    """A new private directory whose path leaves room for a socket's name in it.
+
+    What is left of it when the tests end is removed then.
+    """
     base = tempfile.gettempdir()
-    return tempfile.mkdtemp(prefix="evd-", dir=base if len(base) < 60 else "/tmp")
+    path = tempfile.mkdtemp(prefix="evd-", dir=base if len(base) < 60 else "/tmp")
+    atexit.register(_remove, path, os.getpid())
+    return path
+
+
+def _remove(path, pid):
+    # Not for a child that has come here.
+    if os.getpid() == pid:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 class DidNotStart(AssertionError):

@@ -64,6 +64,28 @@ def test_daemon_sees_the_clock_jump(clock, seconds):
         assert abs(float(said.group(1)) - seconds) < SLACK
 
 
+@pytest.mark.parametrize("steps", [2, 7])
+def test_clock_is_set_again_while_the_first_time_is_told(clock, steps):
+    """Each jump is one firing of each of many, whichever it has heard of when."""
+    number = 3000
+    with clock.daemon() as evd, evd.connect() as c:
+        lines = [
+            command("watch", type="periodic", watcher=i, interval=1e9, jumps=True)
+            for i in range(number)
+        ]
+        c.calls(lines)
+        for i in range(steps):
+            clock.jump(3600)
+            wait_until(
+                lambda: evd.stderr.count("the wall clock was set") == i + 1,
+                "it has been seen",
+            )
+        events = c.poll()
+        assert all(event["jump"] for event in events)
+        assert {event["watcher"] for event in events} == set(range(number))
+        assert count(events) == steps * number
+
+
 @pytest.mark.parametrize("seconds", JUMPS)
 def test_timers_are_unmoved(clock, seconds):
     with clock.daemon() as evd, evd.connect() as c:

@@ -166,6 +166,15 @@ def test_live_daemon_is_left_alone():
         assert pid_of(evd.path) == evd.pid
 
 
+def test_a_daemon_whose_socket_was_removed_is_told():
+    with Daemon() as evd:
+        os.unlink(evd.path)
+        for args in ([], ["--ensure"]):
+            result = run(*args, "--socket", evd.path)
+            assert result.returncode == 1
+            assert "whose socket was removed" in result.stderr
+
+
 def test_dead_daemons_socket_is_taken_over():
     with directory() as path:
         socket = os.path.join(path, "socket")
@@ -198,11 +207,15 @@ def test_what_is_no_socket_is_not_deleted():
         assert stat.S_ISFIFO(os.stat(fifo).st_mode)
 
 
-@pytest.mark.parametrize("name", ["", "/tmp/" + "x" * 200])
-def test_socket_of_an_impossible_name(name):
-    result = run("--socket", name)
-    assert result.returncode in (1, 2)
-    assert result.stderr
+@pytest.mark.parametrize("args", [["--ensure"], []])
+@pytest.mark.parametrize(
+    "name, status, said",
+    [("", 2, "expected a path"), ("/tmp/" + "x" * 200, 1, "at most 107")],
+)
+def test_socket_of_an_impossible_name(args, name, status, said):
+    result = run(*args, "--socket", name)
+    assert result.returncode == status
+    assert said in result.stderr
 
 
 def test_socket_without_its_directory():
@@ -491,6 +504,8 @@ def test_ensure_starts_one_daemon():
         socket = os.path.join(path, "evd", "socket")
         first = ensure(path)
         assert (first.returncode, first.stdout) == (0, ""), first.stderr
+        # It is in the daemon's own log.
+        assert "listening on" not in first.stderr
         pid = pid_of(socket)
         for _ in range(3):
             assert ensure(path).returncode == 0
@@ -532,6 +547,24 @@ def test_ensure_with_a_socket():
             assert pid_of(socket) == pid
         finally:
             ended(served(socket))
+
+
+def test_ensure_says_once_what_is_wrong():
+    with directory() as path:
+        name = os.path.join(path, "s")
+        no_directory(name)
+        result = run("--ensure", "--socket", name)
+        assert result.returncode == 1
+        assert result.stderr.count("is there and not a socket") == 1
+
+
+def test_ensure_says_who_does_not_answer():
+    with Daemon() as evd:
+        evd.process.send_signal(signal.SIGSTOP)
+        result = run("--ensure", "--socket", evd.path)
+        evd.process.send_signal(signal.SIGCONT)
+        assert result.returncode == 1
+        assert "pid %d, which listens there, is stopped" % evd.pid in result.stderr
 
 
 def test_ensure_finds_a_daemon_that_runs():
@@ -607,6 +640,31 @@ def test_directory_that_is_not_ours_is_refused(make, args):
         assert name in result.stderr
         assert os.lstat(name) == before
         assert daemons(path) == []
+
+
+@pytest.mark.parametrize("args", [["--ensure"], []])
+def test_runtime_directory_that_is_not_there(args):
+    with directory() as path:
+        result = run(*args, env={"XDG_RUNTIME_DIR": path + "/none"})
+        assert result.returncode == 1
+        assert path + "/none/evd" in result.stderr
+        assert "XDG_RUNTIME_DIR" in result.stderr
+
+
+@pytest.mark.skipif(bool(WRAPPER), reason="the wrapper opens files of its own")
+def test_nothing_takes_the_place_of_closed_standard_descriptors():
+    with directory() as path:
+        socket = os.path.join(path, "socket")
+        command = [EVD, "--socket", socket, "--log-level", "debug"]
+        closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command]
+        with subprocess.Popen(closed, env=environment()) as process:
+            try:
+                wait_until(lambda: served(socket), "it serves")
+                for fd in range(3):
+                    where = os.readlink("/proc/%d/fd/%d" % (process.pid, fd))
+                    assert where == "/dev/null"
+            finally:
+                process.kill()
 
 
 def test_socket_in_the_runtime_directory_by_default():

@@ -422,6 +422,7 @@ def test_at_the_limit_of_the_process_it_refuses_and_serves_on(pipe):
         for client in crowd[-5:]:
             (last,) = client.rest()
             assert (last["event"], last["reason"]) == ("bye", "limit-exceeded")
+            assert "128 (RLIMIT_NOFILE)" in last["message"]
         evd.settle()
         for client in crowd:
             client.close()

@@ -108,6 +108,8 @@ def test_version_of_evctl_alone():
         (["watch", "--timeout", "-1", "timer", "1"], "0 or more"),
         (["watch", "--timeout", "nan", "timer", "1"], "a number of seconds"),
         (["watch", "io", "77"], "descriptor 77: Bad file descriptor"),
+        (["watch", "io", ""], "path is '', expected one"),
+        (["watch", "stat", ""], "path is '', expected one"),
         (["watch", b"name\xff"], "expected UTF-8"),
         (["wait", "--once", "timer", "1"], "--once"),
         (["spawn"], "an argument is missing"),
@@ -351,12 +353,13 @@ def test_wait_holds_its_time_limit_though_the_daemon_stands_still():
         assert waited
 
 
-def test_wait_holds_its_time_limit_though_the_daemon_has_stood_still_before():
+@pytest.mark.parametrize("verb", ["wait", "watch"])
+def test_a_time_limit_holds_for_a_daemon_that_stands_still_from_the_start(verb):
     with Daemon() as daemon:
         os.kill(daemon.pid, signal.SIGSTOP)
-        with Evctl(daemon.path, "wait", "--timeout", "0.5", "timer", "3600") as running:
-            assert running.wait() == TIME_LIMIT
+        status, out, err = evctl(daemon.path, verb, "--timeout", "0.1", "timer", "0")
         os.kill(daemon.pid, signal.SIGCONT)
+        assert (status, out, err) == (TIME_LIMIT, "", "")
 
 
 def test_times_that_no_clock_has_are_numbers(tmp_path):
@@ -917,6 +920,7 @@ def test_strangers(tmp_path, command, says, message):
     status, out, err = evctl(path, command)
     assert status in (NO_DAEMON, REFUSED) and not out
     assert message in err
+    assert says or "pid %d," % os.getpid() in err
     stranger.close()
 
 

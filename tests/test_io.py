@@ -423,6 +423,20 @@ def test_start_after_stop_needs_a_descriptor_again(c, pipe):
     assert c.event()["watcher"] == "p"
 
 
+def test_start_that_is_refused_takes_no_event_back(c):
+    c.watch("io", "p", path="/nowhere/p", events="r", start=False)
+    lines = [
+        command("feed", watcher="p", revents=READ),
+        command("start", watcher="p"),
+        command("poll"),
+    ]
+    replies = c.calls(lines)
+    assert replies[1]["error"]["code"] == "system-error"
+    event = c.event()
+    assert shown([event]) == [("p", READ)] and event["active"] is False
+    assert replies[2]["result"] == {"seq": event["seq"]}
+
+
 def test_after_once_start_needs_a_descriptor_again(evd, c, pipe):
     fds = evd.fds()
     os.write(pipe[1], b"x")

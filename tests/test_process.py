@@ -15,6 +15,7 @@ import time
 import pytest
 
 import evdtest
+from evdclock import Clock
 from evdtest import Daemon, wait_until
 
 CHILD = 0x800
@@ -875,6 +876,22 @@ def test_session_end_terminates_its_children(args):
         other.call("now")
 
 
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_wall_clock_does_not_move_the_kill(seconds):
+    with Clock() as clock, clock.daemon() as daemon:
+        with daemon.connect() as client:
+            hard = stubborn(client)
+            quick = sh(client, "exec sleep 1000")
+            begin = time.monotonic()
+        wait_until(lambda: is_over(quick), "SIGTERM has come")
+        clock.jump(seconds)
+        with daemon.connect() as client:
+            quick = sh(client, "exec sleep 1000")
+        wait_until(lambda: is_over(quick), "SIGTERM has come to another one")
+        wait_until(lambda: is_over(hard), "SIGKILL has come")
+        assert time.monotonic() - begin > 4.5
+
+
 def test_session_dies_while_its_children_stop(daemon, client):
     """Children end and stop by themselves just when their session goes."""
     pids = []
@@ -974,3 +991,53 @@ def test_child_by_pid_takes_no_descriptor(client):
     os.close(pidfd)
     assert error.code == "invalid-argument"
     assert '"fds" is 1' in error.message and '"pid"' in error.message
+
+
+@pytest.mark.parametrize(
+    "members", [{"pid": 1}, {"reaped": True}], ids=["pid", "no pidfd"]
+)
+def test_set_that_is_refused_its_descriptor_changes_nothing(client, members):
+    reader, writer = os.pipe()
+    pidfd = os.pidfd_open(os.getpid())
+    passed = pidfd if "pid" in members else reader
+    client.call_fds("watch", pidfd, type="child", watcher="w", start=False)
+    client.call("suspend")
+    client.call("feed", watcher="w", revents=CHILD)
+    before = client.call("get", watcher="w")
+    assert before["pending"] == {"revents": CHILD, "overrun": 0}
+    error = client.fails_fds("set", passed, watcher="w", **members)
+    assert error.code == "invalid-argument"
+    assert client.call("get", watcher="w") == before
+    client.call("resume")
+    assert client.event()["pid"] == os.getpid()
+    client.call("start", watcher="w")
+    for fd in (reader, writer, pidfd):
+        os.close(fd)
+
+
+@pytest.mark.parametrize("watcher", ["one", "all"])
+def test_start_that_is_refused_takes_no_event_back(watcher):
+    """The event still says what it would have said."""
+    with Daemon(["--max-session-bytes", "600"]) as daemon, daemon.connect() as client:
+        client.watch("child", "all", pid=0, once=True)
+        client.call("suspend")
+        client.call("spawn", argv=["sh", "-c", "exit 3"], watcher="one")
+        wait_until(
+            lambda: "pending" in client.call("get", watcher="one")
+            and "pending" in client.call("get", watcher="all"),
+            "both are pending",
+        )
+        # So that there is no room for what "all" would keep for its children.
+        for _ in range(4):
+            client.call("spawn", argv=["sleep", "1000"])
+        client.watch("async", 0, data="x" * 300)
+        before = client.call("get", watcher=watcher)
+        error = client.fails("start", watcher=watcher)
+        assert error.code in ("invalid-argument", "limit-exceeded")
+        assert client.call("get", watcher=watcher) == before
+        client.call("resume")
+        events = {event["watcher"]: event for event in (client.event(), client.event())}
+        for event in events.values():
+            assert (event["exit"], event["active"]) == (3, False)
+            assert "overrun" not in event
+        assert client.poll() == []

@@ -158,6 +158,26 @@ def test_killed_at_each_step(daemon, log, step):
     right.close()
 
 
+def test_stat_starts_without_a_daemon(daemon, log, tmp_path):
+    """It is the loop that says so, or registers it later, as it does all others."""
+    file = tmp_path / "file"
+    loop = pyev.Loop(debug=True)
+    stat = loop.stat(str(file), 0.0, log.once("stat"))
+    other = loop.stat("/", 0.0, print)
+    daemon.kill()
+    other.start()
+    stat.start()
+    assert stat.active and stat.attr.nlink == 0
+    with pytest.raises(pyev.Error):
+        loop.start()
+    other.stop()
+    daemon.start()
+    assert loop.start(pyev.EVRUN_NOWAIT) is True
+    file.touch()
+    assert loop.start() is False
+    assert log == ["stat"]
+
+
 # --- reconnect ---------------------------------------------------------------
 
 

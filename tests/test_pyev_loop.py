@@ -568,6 +568,7 @@ def test_many_that_fail(loop):
         watcher.start()
     with reported() as reports:
         assert loop.start() is False
+    assert [report for report in reports if report[1] is not fail] == []
     assert len(reports) == 5000
 
 

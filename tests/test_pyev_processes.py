@@ -12,6 +12,7 @@ import tracemalloc
 
 import pytest
 
+from evdtest import LIMIT
 from pyevtest import (
     fixture_default,
     fixture_evd,
@@ -547,6 +548,32 @@ def test_fork_inside_of_a_callback(loop, log):
     if "child" in log:
         os._exit(0 if log == ["child", "after"] else 1)
     assert log == ["parent", "after"]
+
+
+def test_fork_in_a_signal_handler(loop, log):
+    """While the loop waits: the child waits on, and does not look again and again."""
+    pids = []
+
+    def handler(signum, frame):
+        pids.append(os.fork())
+        if pids[0] == 0:
+            signal.alarm(int(LIMIT))  # deadly
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    timer = loop.timer(0.3, 0.0, log.callback("timer"))
+    thread = threading.Timer(0.05, kill)
+    begin = loop.timer(0.0, 0.0, lambda watcher, revents: thread.start())
+    for watcher in (timer, begin):
+        watcher.start()
+    try:
+        loop.start()
+    finally:
+        if pids[0] == 0:
+            os._exit(log != ["timer"])
+    assert log == ["timer"]
+    assert os.waitpid(pids[0], 0)[1] == 0
+    thread.join()
+    signal.signal(signal.SIGUSR1, before)
 
 
 def test_fork_watchers_in_a_child(evd, log):

@@ -414,6 +414,20 @@ def test_scheduler_that_fails_later(loop, log, debug):
     assert log == ["ask", "ask", "s"]
 
 
+def test_scheduler_that_has_failed_and_is_started_anew(loop, log):
+    """What went wrong is told, and has nothing to do with the new start."""
+    loop.debug = False
+    scheduler = loop.scheduler(lambda watcher, now: 1 / 0, log.once("fired"))
+    scheduler.start()
+    scheduler.stop()
+    scheduler.scheduler = lambda watcher, now: now
+    scheduler.start()
+    with reported() as reports:
+        assert loop.start() is False
+    assert log == ["fired"]
+    assert [type(error) for error, _ in reports] == [ZeroDivisionError]
+
+
 def test_scheduler_that_stops_itself(loop, log):
     def schedule(watcher, now):
         log.append("ask")

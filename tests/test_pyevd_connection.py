@@ -317,3 +317,77 @@ def test_errors_are_as_they_are_documented():
     assert str(error) == "limit-exceeded: watchers: 1"
     assert str(Error()) == ""
     assert issubclass(Closed, Error) and issubclass(pyev.evd.NoDaemon, Error)
+
+
+UNDER_WAY = """
+import asyncio, os, resource, socket, sys
+import pyev.evd
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+# A user that nobody else is: what is under way counts for the user.
+os.setgid(65533); os.setuid(200000 + os.getpid())
+left, right = socket.socketpair()
+reader, writer = os.pipe()
+
+def fill():
+    filled = 0
+    try:
+        while True:
+            socket.send_fds(left, [b"x"], [reader] * 10)
+            filled += 10
+    except OSError:
+        return filled
+
+def empty(filled):
+    for _ in range(0, filled, 10):
+        for fd in socket.recv_fds(right, 1, 10)[1]:
+            os.close(fd)
+
+def blocking():
+    with pyev.evd.Connection() as c:
+        filled = fill()
+        try:
+            c.call("watch", type="io", watcher="a", events="w", fds=[writer])
+        except pyev.evd.Error as error:
+            print(error)
+        try:
+            c.call("stop", watcher="a")
+        except pyev.evd.Error as error:
+            print(error.code, error.line)
+        empty(filled)
+        c.call("watch", type="io", watcher="a", events="w", fds=[writer])
+        print(c.event().watcher)
+
+async def main():
+    async with pyev.evd.connect() as session:
+        refused = []
+        session.on_error = refused.append
+        filled = fill()
+        watch = session.watch("io", "a", events="w", fd=writer)
+        first = asyncio.ensure_future(watch)
+        second = asyncio.ensure_future(session.call("stop", watcher="a"))
+        for task in (first, second):
+            try:
+                await task
+            except pyev.evd.Error as error:
+                print(error.code or error)
+        empty(filled)
+        await session.watch("io", "a", events="w", fd=writer)
+        print((await session.event()).watcher, refused)
+
+blocking()
+asyncio.run(main())
+"""
+
+
+def test_descriptors_that_cannot_be_passed():
+    """ETOOMANYREFS that is due to others is an Error, and costs only what it is about."""
+    if os.getuid() != 0:
+        pytest.skip("needs root, to become another user")
+    with Daemon(args=["--socket-mode", "0666"]) as evd:
+        os.chmod(evd.directory, 0o755)
+        said = evdpython.python("-c", UNDER_WAY, env={"EVD_SOCKET": evd.path})
+    assert said.returncode == 0, said.stderr
+    lines = said.stdout.splitlines()
+    for line in (lines.pop(0), lines.pop(2)):
+        assert "too many of this user's are under way" in line and "64" in line
+    assert lines == ["no-such-watcher 2", "a", "no-such-watcher", "a []"]

@@ -74,6 +74,27 @@ def test_types_are_of_use(copy):
     assert errors[0].startswith("program.py:10: ")
 
 
+def test_types_of_the_drop_in(copy):
+    """All that pyev has is offered to a program that is checked strictly."""
+    (copy / "program.py").write_text(
+        "import pyev\n"
+        "def tick(watcher: pyev.Timer, revents: int) -> None:\n"
+        "    watcher.loop.stop(pyev.EVBREAK_ALL)\n"
+        "loop: pyev.Loop = pyev.default_loop(pyev.EVFLAG_AUTO)\n"
+        "try:\n"
+        "    pyev.Timer(0.0, 0.0, loop, tick).start()\n"
+        "    loop.start(pyev.EVRUN_NOWAIT)\n"
+        "except pyev.Error as error:\n"
+        "    print(error.code, pyev.supported_backends(), pyev.__version__)\n"
+        "wrong: str = loop.now()\n"
+        "pyev.Tmer\n"
+    )
+    said = check_types(copy, "--strict", "program.py")
+    errors = [line for line in said.stdout.splitlines() if ": error:" in line]
+    places = [error.partition(": ")[0] for error in errors]
+    assert places == ["program.py:10", "program.py:11"], said.stdout
+
+
 def test_examples_are_sound(copy):
     examples = sorted(map(str, (copy / "examples").glob("*.py")))
     said = check_types(copy, "--check-untyped-defs", *examples)
@@ -102,6 +123,16 @@ def test_all_that_is_offered_is_documented():
     assert len(offered) > 50
     for name, value in offered:
         assert inspect.getdoc(value), name + " has no docstring"
+
+
+def test_what_is_offered_is_all_there_is():
+    names = {
+        name
+        for name, value in vars(pyev).items()
+        if str(getattr(value, "__module__", "pyev")).startswith("pyev")
+        and (name.startswith("EV") or callable(value) and not name.startswith("_"))
+    }
+    assert names | {"__version__"} == set(pyev.__all__)
 
 
 def test_every_verb_has_a_method():

@@ -281,6 +281,7 @@ def test_zone_of_the_daemon_that_cannot_be_read_is_utc(directory, name):
     os.mkfifo(directory + "/fifo")
     with Daemon(env={"TZ": directory + "/" + name}) as evd, evd.connect() as c:
         assert "time zone %s/%s can't be read" % (directory, name) in evd.stderr
+        assert ("file or a rule" if name == "fifo" else "No such file") in evd.stderr
         found = c.call("calendar", calendar="@daily", **{"from": 0})["next"]
         assert found[0] == 86400
 

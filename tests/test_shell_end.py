@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 
 import pytest
@@ -436,12 +437,14 @@ def test_file_system_is_left_alone(shell, daemon):
 ODD = ["a,b", "c:d", "e f", "g!h", "i'j", 'k"l', "m(n)", "o\\p", "{q}[r]", "é"]
 
 
-def test_socket_at_any_path(shell, tmp_path):
-    directory = tmp_path / "".join(ODD)
-    directory.mkdir()
-    path = str(directory / "s")
-    with evdtest.Daemon(path="/proc/self/cwd/s" if len(path) > 100 else path):
-        run(shell, "h() { :; }\nev_timer h 0\nev_run", env={"EVD_SOCKET": path})
+def test_socket_at_any_path(shell):
+    # tmp_path may be too long for a socket.
+    with tempfile.TemporaryDirectory(dir="/tmp") as base:
+        directory = pathlib.Path(base) / "".join(ODD)
+        directory.mkdir()
+        path = str(directory / "s")
+        with evdtest.Daemon(path=path):
+            run(shell, "h() { :; }\nev_timer h 0\nev_run", env={"EVD_SOCKET": path})
 
 
 def test_socket_at_a_relative_path(shell, daemon):

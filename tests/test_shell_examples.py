@@ -176,7 +176,8 @@ def test_tail_log(shell):
 
 
 def test_run_jobs(shell, daemon):
-    jobs = "true\nexit 3\nsleep 1000\ncat\n"
+    # The last line has no end.
+    jobs = "true\nexit 3\nsleep 1000\ncat"
     text = "printf '%%s' \"$JOBS\" >jobs\nexec <jobs\nset -- 2 %s\n"
     text += ". %s\n" % (EXAMPLES / "run-jobs")
     for limit in ("0.3", "3", "30"):

@@ -151,6 +151,12 @@ def test_every_type_has_an_event_and_is_a_feature():
     assert events == set(SCHEMA.types)
 
 
+def test_every_type_has_its_bit_in_the_table_of_revents():
+    rows = re.findall(r"^\| \d+ \| `EV_\w+` \| (.*) \|$", DOCUMENT.text, re.M)
+    named = {word for row in rows for word in re.findall(r"\ban? (\w+)", row)}
+    assert named == set(SCHEMA.types)
+
+
 def rights(text):
     """What the table of rights lists, by right."""
     table = re.search(r"^\| right \|.*\n\|[- |]+\|\n((?:\|.*\n)+)", text, re.M)

@@ -369,6 +369,92 @@ START_TEST(alarms_may_stop_when_they_hear_of_a_jump)
 }
 END_TEST
 
+#define MANY	   2500
+#define STEPS_MAX  20
+#define IN_ONE_RUN 1000 /* alarms that hear of breaks in one iteration */
+
+/* One that keeps what the breaks have said. */
+struct listener_ring {
+	struct ring ring; /* first */
+	double befores[STEPS_MAX];
+	bool stops; /* when it has heard of the first */
+};
+
+static struct listener_ring many[MANY];
+static int told; /* so many breaks, of all alarms together */
+
+static void
+keep_before(struct alarm *alarm, const struct alarm_break *b)
+{
+	struct listener_ring *l = (struct listener_ring *)alarm;
+
+	l->befores[l->ring.jumps++] = b->before;
+	told++;
+	if (l->stops)
+		alarm_stop(alarm);
+}
+
+static void
+start_many(void)
+{
+	for (int i = 0; i < MANY; i++) {
+		start(&many[i].ring, 'm', 0);
+		many[i].ring.alarm.on_break = keep_before;
+		many[i].stops = i % 10 == 9;
+	}
+	told = 0;
+}
+
+/* The clock is set, and evd sees that in its next iteration. */
+static void
+step_clock(void)
+{
+	fakeclock_advance(1);
+	wallclock_update(&wall);
+	fakeclock_jump(3600);
+	wall.suspect = true;
+	ev_run(loop, EVRUN_NOWAIT);
+}
+
+static void
+settle_and_stop_many(int steps)
+{
+	while (!alarm_group_is_settled(&group))
+		ev_run(loop, EVRUN_NOWAIT);
+	for (int i = 0; i < MANY; i++) {
+		const struct listener_ring *l = &many[i];
+
+		ck_assert_int_eq(l->ring.jumps, l->stops ? 1 : steps);
+		for (int n = 0; n < l->ring.jumps; n++)
+			ck_assert(l->befores[n] == NOW + n * 3601 + 1);
+		stop(&many[i].ring);
+	}
+	ck_assert(TAILQ_EMPTY(&alarms.late));
+}
+
+START_TEST(jump_while_another_is_being_told_tells_none_at_once)
+{
+	start_many();
+	for (int i = 1; i <= ALARM_BREAKS_KEPT; i++) {
+		int before = told;
+
+		step_clock();
+		ck_assert(!alarm_group_is_settled(&group));
+		ck_assert_int_le(told - before, i * IN_ONE_RUN);
+	}
+	settle_and_stop_many(ALARM_BREAKS_KEPT);
+}
+END_TEST
+
+START_TEST(jumps_are_told_in_order_however_many_come)
+{
+	start_many();
+	for (int i = 0; i < STEPS_MAX; i++)
+		step_clock();
+	settle_and_stop_many(STEPS_MAX);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -385,5 +471,8 @@ main(void)
 	tcase_add_test(cases, alarm_that_is_set_anew_comes_by_the_new_clock);
 	tcase_add_test(cases, alarm_started_by_a_jump_does_not_hear_of_it);
 	tcase_add_test(cases, alarms_may_stop_when_they_hear_of_a_jump);
+	tcase_add_test(cases,
+	    jump_while_another_is_being_told_tells_none_at_once);
+	tcase_add_test(cases, jumps_are_told_in_order_however_many_come);
 	return unit_run(cases);
 }

@@ -70,6 +70,8 @@ START_TEST(one_process_does_not_hide_another)
 	ck_assert_int_eq(refuse(1, 1000, 100, 1000), REFUSAL_PROCESS_MAX);
 	ck_assert_int_eq(refuse(2, 1000, 100, 1), 1);
 	ck_assert_int_eq(refuse(1, 1001, 100, 1), 1);
+	/* Nor one whose place it has. */
+	ck_assert_int_eq(refuse(1 + REFUSAL_PLACES, 1000, 100, 1), 1);
 }
 END_TEST
 
@@ -92,7 +94,7 @@ START_TEST(all_uids)
 	for (uid_t uid = 0; uid < 2000; uid++)
 		for (pid_t pid = 1; pid < 5; pid++)
 			n += refuse(pid, uid, 100, 2);
-	ck_assert_int_le(n, REFUSAL_PLACES * REFUSAL_PROCESS_MAX);
+	ck_assert_int_le(n, REFUSAL_PLACES * REFUSAL_UID_MAX);
 }
 END_TEST
 

@@ -24,10 +24,8 @@ watch_is_last(const struct message *message)
 
 static int
 watch_loop(const struct evctl *evctl, struct wire *wire,
-    const struct specs *specs)
+    const struct specs *specs, double end)
 {
-	double end = wire_now() +
-	    evctl_seconds(evctl, OPTION_TIMEOUT, INFINITY);
 	double ack = INFINITY;
 	size_t active = specs->n;
 	struct message message;
@@ -64,6 +62,8 @@ watch_loop(const struct evctl *evctl, struct wire *wire,
 static int
 subcommand_watch_run(struct evctl *evctl)
 {
+	double end = wire_now() +
+	    evctl_seconds(evctl, OPTION_TIMEOUT, INFINITY);
 	struct message hello;
 	struct specs specs;
 	struct wire wire;
@@ -75,7 +75,7 @@ subcommand_watch_run(struct evctl *evctl)
 	wire_open(&wire, evctl, &hello);
 	message_fini(&hello);
 	wire.is_printing = true;
-	status = watch_loop(evctl, &wire, &specs);
+	status = watch_loop(evctl, &wire, &specs, end);
 	wire_close(&wire);
 	return status;
 }

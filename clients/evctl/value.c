@@ -84,8 +84,12 @@ value_put_name(struct buffer *b, const char *what, const char *word)
 void
 value_put_path(struct buffer *b, const char *member, const char *path)
 {
-	char *absolute = paths_absolute(path);
+	char *absolute;
 
+	/* A script's variable that is unset must not be the directory. */
+	if (*path == '\0')
+		evctl_usage("%s is '', expected one", member);
+	absolute = paths_absolute(path);
 	if (absolute == NULL)
 		exit(STATUS_ERROR);
 	buffer_puts(b, ",\"");

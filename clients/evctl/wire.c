@@ -469,21 +469,22 @@ wire_check_hello(const struct wire *wire, const struct message *message)
 void
 wire_open(struct wire *wire, const struct evctl *evctl, struct message *message)
 {
+	double limit = evctl_seconds(evctl, OPTION_TIMEOUT, INFINITY);
+	double deadline = wire_now() + fmin(limit, HELLO_S);
 	struct buffer queued = wire->out;
 	size_t n_fds = wire->n_fds;
-	double limit = evctl_seconds(evctl, OPTION_TIMEOUT, INFINITY);
 
 	buffer_init(&wire->out, NULL);
 	wire->n_fds = 0;
 	wire_put_hello(wire, evctl);
 	wire_connect(wire, evctl);
-	if (wire_next_message(wire, wire_now() + fmin(limit, HELLO_S),
-		message) == WIRE_DEADLINE) {
+	if (wire_next_message(wire, deadline, message) == WIRE_DEADLINE) {
 		if (limit <= HELLO_S)
 			exit(STATUS_TIME_LIMIT);
 		evctl_die(STATUS_NO_DAEMON,
-		    "the daemon at %s does not answer within %d s", wire->path,
-		    HELLO_S);
+		    "the daemon at %s does not answer within %d s: pid %d, "
+		    "which listens there, is stopped, or is not evd",
+		    wire->path, HELLO_S, (int)socket_listener_pid(wire->fd));
 	}
 	wire_check_hello(wire, message);
 	buffer_fini(&wire->out);

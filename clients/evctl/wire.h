@@ -47,7 +47,8 @@ void wire_connect(struct wire *, const struct evctl *);
 
 /*
  * The same, and says hello, with the option --session; only then what is
- * queued can go.  The message has the answer.
+ * queued can go.  The message has the answer.  If there is none within ten
+ * seconds, or the option --timeout, that ends evctl.
  */
 void wire_open(struct wire *, const struct evctl *, struct message *);
 

@@ -657,7 +657,8 @@ _ev_string()
 _ev_add_path()
 {
 	case $1 in
-	/* | '') _ev_v=$1 ;;
+	'') _ev_fail "$_ev_func" 'the path is empty, expected one' || return 2 ;;
+	/*) _ev_v=$1 ;;
 	*) _ev_v=${PWD:-$(pwd)}/$1 ;;
 	esac
 	case $_ev_v in
@@ -871,7 +872,7 @@ ev_stat()
 	_ev_args ev_stat 2 3 'HANDLER PATH [INTERVAL]' "$@" || return
 	shift "$_ev_shift"
 	_ev_add_number interval "${3-0}" || return
-	_ev_add_path "$2"
+	_ev_add_path "$2" || return
 	_ev_register "$1" stat
 }
 
@@ -889,7 +890,7 @@ ev_io()
 	_ev_members="$_ev_members,\"events\":\"${3-r}\"" _ev_held=1
 	case $2 in
 	*[!0123456789]* | '')
-		_ev_add_path "$2"
+		_ev_add_path "$2" || return
 		_ev_register "$1" io
 		return
 		;;

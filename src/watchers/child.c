@@ -336,10 +336,12 @@ static int
 child_start(struct watcher *w, struct error *error)
 {
 	struct watched *c = (struct watched *)w;
+	int err = c->source == SOURCE_ANY ? any_start(c, error) :
+					    watched_start_one(c, error);
 
-	c->last = (struct child_change){ 0 };
-	return c->source == SOURCE_ANY ? any_start(c, error) :
-					 watched_start_one(c, error);
+	if (err == 0)
+		c->last = (struct child_change){ 0 };
+	return err;
 }
 
 static void
@@ -356,19 +358,40 @@ child_stop(struct watcher *w)
 	watched_close(c);
 }
 
+/* Whether it takes a descriptor, and of which process that is. */
+static int
+watched_check_passed(const struct watched *c, bool by_pid, int fd, pid_t *pid,
+    struct error *error)
+{
+	if (by_pid || c->source != SOURCE_PASSED)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+		    "member \"fds\" is 1, expected 0 beside \"pid\"");
+	if (!process_is_pidfd(fd, pid))
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+		    "the descriptor is no pidfd, expected one (of "
+		    "pidfd_open(2))");
+	return 0;
+}
+
+static int
+child_accept(const struct watcher *w, const void *values, int fd,
+    struct error *error)
+{
+	const struct child_args *args = values;
+	pid_t pid;
+
+	return watched_check_passed((const struct watched *)w,
+	    args->given & PARAM_BIT(CHILD_PID), fd, &pid, error);
+}
+
 static int
 child_give(struct watcher *w, int fd, struct error *error)
 {
 	struct watched *c = (struct watched *)w;
-	pid_t pid;
+	pid_t pid = 0;
 
-	if (c->source != SOURCE_PASSED)
-		return error_set(error, ERROR_INVALID_ARGUMENT,
-		    "member \"fds\" is 1, expected 0 beside \"pid\"");
-	if (!process_is_pidfd(fd, &pid))
-		return error_set(error, ERROR_INVALID_ARGUMENT,
-		    "the descriptor is no pidfd, expected one (of "
-		    "pidfd_open(2))");
+	if (watched_check_passed(c, false, fd, &pid, error) < 0)
+		return -1;
 	watched_close(c);
 	c->pidfd = fd;
 	c->pid = pid > 0 ? pid : 0;
@@ -491,6 +514,7 @@ const struct watcher_class child_class = {
 	.n_params = sizeof(child_params) / sizeof(child_params[0]),
 	.set = child_set,
 	.give = child_give,
+	.accept = child_accept,
 	.start = child_start,
 	.stop = child_stop,
 	.behind = child_behind,

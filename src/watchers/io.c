@@ -189,10 +189,11 @@ io_start(struct watcher *w, struct error *error)
 
 	if (io_open(io, error) < 0)
 		return -1;
-	io->err = 0;
 	io->item.fd = io->fd;
 	err = fdpoll_add(w->host->fdpoll, &io->item, io_epoll_events(io));
 	io->always = err == -EPERM;
+	if (err == 0 || io->always)
+		io->err = 0;
 	if (err == 0)
 		return 0;
 	io->item.fd = -1;

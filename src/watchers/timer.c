@@ -13,7 +13,7 @@
  */
 struct timer {
 	struct watcher base;
-	struct deadline deadline; /* set unless an event is pending */
+	struct deadline deadline; /* set unless a tick is pending */
 	double repeat;		  /* seconds; 0: one-shot */
 	/*
 	 * Active: a tick, in the session's time, and how many periods the next

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import importlib as _importlib
 import time as _time
-from typing import Any, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
-from . import _daemon, _values
+from . import _constants, _daemon, _values
 from ._async import Async
 from ._child import Child
 from ._constants import *  # noqa: F403
@@ -28,6 +28,37 @@ from ._timer import Timer
 from ._watcher import Watcher
 
 __version__ = "0.9.0"
+
+__all__ = [
+    "Async",
+    "Check",
+    "Child",
+    "Embed",
+    "Error",
+    "Fork",
+    "Idle",
+    "Io",
+    "Loop",
+    "Periodic",
+    "Prepare",
+    "Scheduler",
+    "Signal",
+    "Stat",
+    "Statdata",
+    "Timer",
+    "Watcher",
+    "__version__",
+    "abi_version",
+    "default_loop",
+    "embeddable_backends",
+    "feed_signal",
+    "recommended_backends",
+    "sleep",
+    "supported_backends",
+    "time",
+    "version",
+]
+__all__ += [name for name in vars(_constants) if name.startswith("EV")]
 
 _hello: Optional[Dict[str, Any]] = None
 
@@ -80,8 +111,10 @@ def sleep(interval: float) -> None:
         _time.sleep(seconds)
 
 
-def __getattr__(name: str) -> Any:
-    """pyev.evd, which is not loaded unless it is used."""
-    if name == "evd":
-        return _importlib.import_module("pyev.evd")
-    raise AttributeError("module 'pyev' has no attribute %r" % name)
+if not TYPE_CHECKING:  # else any name would be an attribute
+
+    def __getattr__(name: str) -> Any:
+        """pyev.evd, which is not loaded unless it is used."""
+        if name == "evd":
+            return _importlib.import_module("pyev.evd")
+        raise AttributeError("module 'pyev' has no attribute %r" % name)

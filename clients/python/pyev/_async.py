@@ -46,10 +46,16 @@ class Async(Watcher):
         if self._ev_sent or not self.active:
             return
         loop = self._ev_loop
+        ref = cast("weakref.ReferenceType[Async]", self._ev_ref)
         self._ev_sent = True
-        loop._ev_sends.append(cast("weakref.ReferenceType[Async]", self._ev_ref))
-        if loop._ev_wakeup is not None:
-            loop._ev_wakeup.wake()
+        try:
+            loop._ev_sends.append(ref)
+            if loop._ev_wakeup is not None:
+                loop._ev_wakeup.wake()
+        except BaseException:
+            # An interrupt. What comes next is not to be taken for one with this.
+            self._ev_sent = False
+            raise
 
     def _ev_starts(self, name: int) -> None:
         self._ev_sent = False

@@ -11,7 +11,7 @@ import collections
 import os
 import signal
 import weakref
-from typing import TYPE_CHECKING, Any, Callable, Deque, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Deque, Iterator, List, Optional, Tuple
 
 from . import _signals, _values
 from ._constants import EV_CHILD, EV_MAXPRI
@@ -115,8 +115,6 @@ class Child(Watcher):
 
     def _ev_stops(self, name: int) -> None:
         self._ev_loop._ev_release(name)
-
-    def _ev_stopped(self, name: int) -> None:
         if self._ev_loop._ev_reaper is not None:
             self._ev_loop._ev_reaper.children.pop(name, None)
         if self._ev_takes_signal():
@@ -150,16 +148,16 @@ class Child(Watcher):
         return False
 
     def _ev_changed(self, pid: int, status: int) -> None:
-        """The process was waited for."""
+        """A process was waited for; 0: none."""
+        goes_on = os.WIFSTOPPED(status) or os.WIFCONTINUED(status)
+        if not pid or self._ev_pid not in (0, pid) or goes_on and not self._ev_trace:
+            return
         self._ev_rpid = pid
         self._ev_rstatus = status
-        if pid == self._ev_pid and not _goes_on(status):
+        if pid == self._ev_pid and not goes_on:
             self._ev_over = True
-        self._ev_loop._ev_feed(self, EV_CHILD)
-
-
-def _goes_on(status: int) -> bool:
-    return os.WIFSTOPPED(status) or os.WIFCONTINUED(status)
+        if self.active:
+            self._ev_loop._ev_feed(self, EV_CHILD)
 
 
 class Reaper(Watcher):
@@ -169,9 +167,11 @@ class Reaper(Watcher):
     for one child have run before the next one is waited for.
 
     children: active Childs by name. ended: processes of which the daemon has told.
+    reaped: the one that was waited for, as (pid, status), while there are untold ones
+    of the Childs, the first one last.
     """
 
-    __slots__ = ("children", "ended", "_ev_of")
+    __slots__ = ("children", "ended", "reaped", "untold", "_ev_of")
 
     def __init__(self, loop: Loop) -> None:
         # Not the base's: it is no watcher of the program's, and does not keep the
@@ -185,6 +185,11 @@ class Reaper(Watcher):
         self._ev_failure = None
         self.children: Table = {}
         self.ended: Deque[int] = collections.deque()
+        self.reaped: List[Tuple[int, int]] = []
+        self.untold: List[Any] = []
+
+    def _ev_is_ours(self) -> bool:
+        return True
 
     def wake(self, loop: Loop) -> None:
         """Something may have happened to a child."""
@@ -220,17 +225,23 @@ class Reaper(Watcher):
 
     def _ev_reap(self, revents: int) -> None:
         loop = self._ev_of()
-        pid = self._ev_find(loop) if loop is not None else None
-        if loop is None or pid is None:
+        if loop is None:
             return
-        try:
-            pid, status = os.waitpid(pid, os.WNOHANG | _TRACED)
-        except ChildProcessError:
-            pid = 0
+        if not self.reaped:
+            found = self._ev_find(loop)
+            if found is None:
+                return
+            self.untold = loop._ev_watchers(self.children)[::-1]
+            options = os.WNOHANG | _TRACED
+            try:
+                # Noted in the same call: nobody is told a second time, and between two
+                # there may be an interrupt.
+                self.reaped.extend(map(os.waitpid, (found,), (options,)))
+            except ChildProcessError:
+                pass
         loop._ev_feed(self, EV_CHILD)
-        if not pid:
-            return
-        children: List[Any] = loop._ev_watchers(self.children)
-        for child in children:
-            if child._ev_pid in (0, pid) and (child._ev_trace or not _goes_on(status)):
-                child._ev_changed(pid, status)
+        pid, status = self.reaped[0] if self.reaped else (0, 0)
+        while self.untold:
+            self.untold[-1]._ev_changed(pid, status)
+            self.untold.pop()
+        self.reaped.clear()

@@ -34,7 +34,7 @@ _decoder = json.JSONDecoder(parse_float=str)
 # Between attempts to pass descriptors when too many are under way, and how long
 # to go on with that when none of these are for evd any more.
 _PAUSE_S = 0.001
-_PATIENCE_S = 5.0
+PATIENCE_S = 5.0
 
 
 class Lost(Error):
@@ -42,6 +42,16 @@ class Lost(Error):
 
     __module__ = "pyev"
     __qualname__ = "Error"
+
+
+def too_many_under_way() -> Error:
+    """What to raise as descriptors cannot be passed: ETOOMANYREFS."""
+    return Error(
+        "descriptors cannot be passed to evd: too many of this user's "
+        "are under way, in sockets from which nobody receives them "
+        "(at most RLIMIT_NOFILE, here %d, may be)"
+        % resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    )
 
 
 class Connection:
@@ -100,14 +110,9 @@ class Connection:
             if deadline is None:
                 # With the reply evd has taken all that it was passed here.
                 self.call("now")
-                deadline = time.monotonic() + _PATIENCE_S
+                deadline = time.monotonic() + PATIENCE_S
             elif time.monotonic() > deadline:
-                raise Error(
-                    "descriptors cannot be passed to evd: too many of this user's "
-                    "are under way, in sockets from which nobody receives them "
-                    "(at most RLIMIT_NOFILE, here %d, may be)"
-                    % resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-                )
+                raise too_many_under_way()
             else:
                 # Others may receive theirs.
                 time.sleep(_PAUSE_S)

@@ -144,6 +144,9 @@ class Embed(_Hook):
     def _ev_table(self) -> Table:
         return self._ev_loop._ev_embeds
 
+    def _ev_is_ours(self) -> bool:
+        return self._ev_callback is _sweep
+
 
 def _sweep(watcher: Any, revents: int) -> None:
     watcher.sweep()

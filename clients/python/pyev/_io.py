@@ -39,8 +39,8 @@ class Io(Watcher):
     fd: a file descriptor, or an object that has a fileno().
     events: EV_READ, EV_WRITE, both, or 0 for nothing.
 
-    stop(), set() and dropping the watcher wait until the daemon has closed its
-    copy. Close the descriptor after that. Raises TypeError, ValueError for a
+    stop() and dropping the watcher wait until the daemon has closed its copy, however
+    long that takes. Close the descriptor after that. Raises TypeError, ValueError for a
     negative fd, OverflowError, and Error for other events. That the descriptor is
     closed is found out by the loop: its start() then raises OSError.
     """

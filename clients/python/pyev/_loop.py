@@ -219,8 +219,8 @@ class Loop(Waiting, Factories):
     def start(self, flags: int = 0) -> bool:
         """Handle events until no watcher is active, or until stop().
 
-        flags: EVRUN_NOWAIT: handle what there is, and return; EVRUN_ONCE: wait
-            until there is something, handle that, and return.
+        flags: EVRUN_NOWAIT: handle what there is, as the daemon answers, and return;
+            EVRUN_ONCE: wait until there is something, handle that, and return.
 
         Returns whether anything is still active. Raises Error if the daemon has
         gone away (see reconnect) or refuses something, what a callback raised if
@@ -323,6 +323,9 @@ class Loop(Waiting, Factories):
     def _ev_run(self, flags: int) -> None:
         if self._ev_busy:
             self._ev_abandon()
+        if self._ev_due:
+            # An interrupt came between: what has fired must not run before it is over.
+            self._ev_recur()
         self._ev_invoke_pass()
         while True:
             if self._ev_drops or self._ev_broken:
@@ -368,7 +371,8 @@ class Loop(Waiting, Factories):
     def _ev_sweep(self) -> None:
         """Forget watchers that were dropped, and report what has failed."""
         while self._ev_drops:
-            name = self._ev_drops.popleft()
+            # Removed when it is done, so that an interrupt leaves nothing behind.
+            name = self._ev_drops[0]
             self._ev_release(name)
             self._ev_names.pop(name, None)
             _signals.forget(name, self)
@@ -382,9 +386,13 @@ class Loop(Waiting, Factories):
                 table.pop(name, None)
             if self._ev_reaper is not None:
                 self._ev_reaper.children.pop(name, None)
+            self._ev_drops.popleft()
         while self._ev_broken:
-            watcher, function, exception = self._ev_broken.pop(0)
-            watcher.stop()
+            name, function, exception = self._ev_broken.pop(0)
+            ref = self._ev_names.get(name)
+            watcher = ref() if ref is not None else None
+            if watcher is not None:
+                watcher.stop()
             self._ev_failed(function, exception)
 
     def _ev_choose_backend(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Callable, List, Optional, Tuple
 
 from ._connection import Message
 from ._constants import EV_IDLE, EV_MAXPRI, EV_MINPRI, EVBREAK_ALL, EVBREAK_CANCEL
-from ._report import from_inside, report
+from ._report import BEFORE, INSIDE, came, report
 from ._watcher import Base, Table, Watcher
 
 __all__ = ["Pending"]
@@ -50,8 +50,8 @@ class Pending(Base):
         self._ev_feeds = 0
         # Recurring ones that are due, with their events.
         self._ev_due: List[Tuple[Any, Message]] = []
-        # Callbacks that have failed outside of the loop, with their watchers.
-        self._ev_broken: List[Tuple[Watcher, Any, BaseException]] = []
+        # Callbacks that have failed outside of the loop, with the names of their runs.
+        self._ev_broken: List[Tuple[int, Any, BaseException]] = []
         # What stop() has asked for: EVBREAK_.
         self._ev_done = EVBREAK_CANCEL
         # What a callback has raised, while it is on its way out.
@@ -81,6 +81,9 @@ class Pending(Base):
     def _ev_queue(self, table: Table, revents: int) -> None:
         for watcher in self._ev_watchers(table):
             self._ev_feed(watcher, revents)
+
+    def _ev_has_idles(self) -> bool:
+        return any(self._ev_idles) and any(map(self._ev_watchers, self._ev_idles))
 
     def _ev_queue_idles(self) -> None:
         """Make the idles of one priority pending, unless an event has it or more."""
@@ -123,6 +126,7 @@ class Pending(Base):
         feeds = self._ev_feeds
         try:
             for queue in self._ev_queues:
+                count = len(queue)
                 for ref in reversed(queue):
                     watcher = ref()
                     if watcher is None:
@@ -138,15 +142,18 @@ class Pending(Base):
                     if self._ev_feeds != feeds:
                         break
                 else:
-                    queue.clear()
-                    continue
+                    # A handler may have fed one since the last look.
+                    del queue[:count]
+                    if not queue:
+                        continue
                 break
             else:
                 return
         except BaseException as exception:
             self._ev_caught(exception, watcher, revents)
         for queue in self._ev_queues:
-            queue[:] = [ref for ref in queue if _is_pending(ref)]
+            count = len(queue)
+            queue[:count] = [ref for ref in queue[:count] if _is_pending(ref)]
         while self._ev_invoke_next():
             pass
 
@@ -158,8 +165,12 @@ class Pending(Base):
         try:
             for queue in self._ev_queues:
                 while queue:
-                    # Indexed, as a signal may be noticed after any call.
-                    watcher = queue[-1]()
+                    # Indexed, as a signal may be noticed after any call; and what its
+                    # handler has fed is the last one then.
+                    ref = queue[-1]
+                    watcher = ref()
+                    if not queue or queue[-1] is not ref:
+                        continue
                     if watcher is None or watcher._ev_revents is None:
                         del queue[-1]
                         continue
@@ -188,12 +199,16 @@ class Pending(Base):
         """Handle what came up while the callback of a watcher was to be called."""
         if watcher is None or revents is None:
             raise exception
-        if not from_inside(exception, watcher._ev_callback):
+        when = came(exception, watcher._ev_callback)
+        if watcher._ev_is_ours() and isinstance(exception, KeyboardInterrupt):
+            when = BEFORE
+        if when == INSIDE:
+            self._ev_failed(watcher._ev_callback, exception)
+            return
+        if when == BEFORE and watcher._ev_revents is None:
             # The callback has not run: it is pending again.
-            if watcher._ev_revents is None:
-                self._ev_feed(watcher, revents)
-            raise exception
-        self._ev_failed(watcher._ev_callback, exception)
+            self._ev_feed(watcher, revents)
+        raise exception
 
     def _ev_failed(self, function: Any, exception: BaseException) -> None:
         """A callback has raised an exception: report it, or stop and raise it."""
@@ -210,7 +225,7 @@ class Pending(Base):
         try:
             watcher._ev_callback(watcher, revents)
         except BaseException as exception:
-            if not from_inside(exception, watcher._ev_callback):
+            if came(exception, watcher._ev_callback) != INSIDE:
                 raise
             if self._ev_debug:
                 self._ev_done = EVBREAK_ALL

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional
 from . import _values
 from ._constants import EV_PERIODIC
 from ._errors import Error
-from ._report import from_inside
+from ._report import INSIDE, came
 from ._watcher import Watcher
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ __all__ = ["Periodic", "Scheduler"]
 _INTERVAL_MIN = 1 / 8192
 # The time of a Scheduler that has failed.
 _NEVER = 1e30
-# By so many seconds the clock is set, and does not only seem to be.
-_JUMP_MIN = 1.0
+# So many seconds are due to how such numbers are rounded.
+_ROUNDING = 1e-5
 
 
 class _Recurring(Watcher):
     """What has one time after the other."""
 
-    __slots__ = ("_ev_at", "_ev_clock")
+    __slots__ = ("_ev_at", "_ev_clock", "_ev_blur")
 
     def __init__(
         self,
@@ -44,7 +44,9 @@ class _Recurring(Watcher):
         super().__init__(loop, callback, data, priority)
         self._ev_at = 0.0
         # By which clock that was found: how far it is ahead of CLOCK_MONOTONIC.
+        # That is the same until the clock is set, but for how it was read.
         self._ev_clock = 0.0
+        self._ev_blur = 0.0
 
     @property
     def at(self) -> _values.Seconds:
@@ -56,9 +58,17 @@ class _Recurring(Watcher):
         self.stop()
         self.start()
 
+    def _ev_look_at_clock(self) -> float:
+        """The loop's time, by which the next one is to be found."""
+        loop = self._ev_loop
+        self._ev_clock = loop._ev_now - loop._ev_monotonic
+        self._ev_blur = loop._ev_blur
+        return loop._ev_now
+
     def _ev_command(self, name: int, fds: List[int], opened: List[int]) -> str:
         loop = self._ev_loop
-        if abs(loop._ev_now - loop._ev_monotonic - self._ev_clock) > _JUMP_MIN:
+        moved = abs(loop._ev_now - loop._ev_monotonic - self._ev_clock)
+        if moved > self._ev_blur + loop._ev_blur + _ROUNDING:
             # It was set before the daemon knows of this watcher.
             loop._ev_due.append((self, {"watcher": name, "jump": True}))
         return '{"cmd":"watch","type":"periodic","watcher":%d,"offset":%r%s%s' % (
@@ -137,8 +147,7 @@ class Periodic(_Recurring):
 
     def _ev_find(self) -> float:
         """The first time after now."""
-        now = self._ev_loop._ev_now
-        self._ev_clock = now - self._ev_loop._ev_monotonic
+        now = self._ev_look_at_clock()
         if not self._ev_interval:
             return self._ev_offset
         # Infinite ones, too, make times that are numbers.
@@ -222,8 +231,7 @@ class Scheduler(_Recurring):
 
     def _ev_find(self) -> Optional[BaseException]:
         """Ask for the next time; gives what went wrong."""
-        now = self._ev_loop._ev_now
-        self._ev_clock = now - self._ev_loop._ev_monotonic
+        now = self._ev_look_at_clock()
         try:
             at = self._ev_scheduler(self, now)
             if not isinstance(at, (float, int)):
@@ -234,18 +242,14 @@ class Scheduler(_Recurring):
                 raise Error("returned value must be >= 'now' param")
             self._ev_at = float(at)
         except BaseException as exception:
-            if not from_inside(exception, self._ev_scheduler):
+            if came(exception, self._ev_scheduler) != INSIDE:
                 raise
             self._ev_at = _NEVER
             return exception
         return None
 
     def _ev_started(self, name: int) -> None:
-        try:
-            self._ev_ask()
-        except BaseException:
-            self.stop()
-            raise
+        self._ev_ask()
 
     def _ev_ask(self) -> None:
         name = self._ev_name
@@ -256,7 +260,7 @@ class Scheduler(_Recurring):
             self._ev_loop._ev_unsent[name] = None
             self._ev_loop._ev_immediate = True
         else:
-            self._ev_loop._ev_broken.append((self, self._ev_scheduler, exception))
+            self._ev_loop._ev_broken.append((name, self._ev_scheduler, exception))
 
     def _ev_recurs(self, event: Message) -> Optional[BaseException]:
         loop = self._ev_loop

@@ -115,14 +115,19 @@ class Registry(Pending):
         # Both names are in the table for a moment: what is interrupted here is
         # repaired with the connection.
         busy, self._ev_busy = self._ev_busy, True
-        old = watcher._ev_name
-        new = next(self._ev_counter)
-        self._ev_release(old)
-        if register:
-            self._ev_unsent[new] = None
-        self._ev_names[new] = watcher._ev_ref
-        watcher._ev_name = new
-        self._ev_names.pop(old, None)
+        try:
+            old = watcher._ev_name
+            new = next(self._ev_counter)
+            self._ev_release(old)
+            if register:
+                self._ev_unsent[new] = None
+            self._ev_names[new] = watcher._ev_ref
+            watcher._ev_name = new
+            self._ev_names.pop(old, None)
+        except BaseException:
+            if not busy:
+                self._ev_abandon()
+            raise
         self._ev_busy = busy
 
     def _ev_note_intervals(self) -> None:
@@ -169,12 +174,12 @@ class Registry(Pending):
             self._ev_busy = True
             self._ev_connection.call("now")
             answer = self._ev_pick(watcher._ev_name)
-        except Lost as lost:
+        except BaseException as error:
+            there = self._ev_connection is not None
             self._ev_abandon()
-            self._ev_lost = lost
-            return
-        except BaseException:
-            self._ev_abandon()
+            if isinstance(error, Error) and (isinstance(error, Lost) or not there):
+                self._ev_lost = error
+                return
             raise
         self._ev_busy = False
         if answer is None:
@@ -194,6 +199,8 @@ class Registry(Pending):
 
     def _ev_gone_lines(self) -> List[str]:
         gone, self._ev_gone = self._ev_gone, []
+        # Of those that were not given up after all the daemon still knows.
+        self._ev_sent.update(name for name in gone if name in self._ev_names)
         return [
             '{"cmd":"unwatch","watcher":%d,"reply":false}\n' % name
             for name in gone
@@ -243,8 +250,9 @@ class Registry(Pending):
             self._ev_sent.update(registered)
             for name in names:
                 self._ev_unsent.pop(name, None)
-            # A handler may have stopped them meanwhile.
-            self._ev_gone += [n for n in registered if n not in self._ev_names]
+            for name in registered:
+                if name not in self._ev_names:
+                    self._ev_release(name)  # a handler has stopped it meanwhile
             self._ev_busy = False
         finally:
             for fd in opened:
@@ -288,8 +296,6 @@ class Registry(Pending):
         self._ev_embeddable = result["backend"]["embeddable"]
         self._ev_poller = None
         self._ev_seq = self._ev_acked = 0
-        self._ev_sent = set()
-        self._ev_gone = []
         self._ev_later = []
         if self._ev_io_interval or self._ev_timeout_interval:
             self._ev_note_intervals()
@@ -307,6 +313,8 @@ class Registry(Pending):
             if watcher is not None:
                 if watcher._ev_name != name or watcher._ev_is_spent():
                     self._ev_names.pop(name, None)
+        self._ev_sent = set()
+        self._ev_gone = []
         connection, self._ev_connection = self._ev_connection, None
         self._ev_poller = None
         self._ev_busy = False

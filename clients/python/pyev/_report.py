@@ -5,10 +5,10 @@ from __future__ import annotations
 import opcode
 import signal
 import sys
-from types import CodeType, TracebackType
+from types import CodeType, FunctionType, TracebackType
 from typing import Any, List, Optional
 
-__all__ = ["from_inside", "report"]
+__all__ = ["AFTER", "BEFORE", "INSIDE", "came", "report"]
 
 
 class _Raises:
@@ -44,19 +44,22 @@ def _arguments(exception: BaseException, function: Any) -> Any:
     return _arguments_type((kind, exception, exception.__traceback__, None, function))
 
 
-def from_inside(exception: BaseException, function: Any) -> bool:
-    """Whether an exception that was caught around function(...) is of the function.
+# When an exception came that was caught around function(...): it is of the function,
+# or a signal handler has raised it before that began, or after it returned.
+BEFORE, INSIDE, AFTER = range(3)
 
-    Else a signal handler has raised it before the function began, or after it
-    returned: the function knows nothing of it.
-    """
+
+def came(exception: BaseException, function: Any) -> int:
+    """BEFORE, INSIDE or AFTER."""
     traceback = exception.__traceback__
     inner = traceback.tb_next if traceback else None
     if _from_handler(exception, inner):
-        return False
-    if inner is None or inner.tb_frame.f_code is not _code(function):
-        return True
-    return not (_at_entry(inner) and _from_handler(exception, inner.tb_next))
+        # From Python 3.11 on nothing looks for signals before C code is called, nor
+        # after a function in Python has returned. Until then nobody knows.
+        return AFTER if _RESUME is not None and _code(function) is None else BEFORE
+    if inner is None or not _at_entry(inner):
+        return INSIDE
+    return BEFORE if _from_handler(exception, inner.tb_next) else INSIDE
 
 
 def _from_handler(exception: BaseException, inner: Optional[TracebackType]) -> bool:
@@ -70,7 +73,9 @@ def _from_handler(exception: BaseException, inner: Optional[TracebackType]) -> b
 
 
 def _code(function: Any) -> Optional[CodeType]:
-    return getattr(getattr(function, "__func__", function), "__code__", None)
+    """What a function in Python runs; None: it is none."""
+    function = getattr(function, "__func__", function)
+    return function.__code__ if isinstance(function, FunctionType) else None
 
 
 def _at_entry(frame: TracebackType) -> bool:

@@ -80,6 +80,9 @@ def acquire(loop: Loop, signum: int) -> _Entry:
     except (OSError, ValueError) as error:
         del _entries[signum]
         raise Error("signal %d cannot be watched: %s" % (signum, error)) from None
+    except BaseException:
+        _give_back(signum)
+        raise
     return entry
 
 
@@ -97,7 +100,7 @@ def release(signum: int, name: int) -> None:
 def forget(name: int, loop: Optional[Loop]) -> None:
     """name, of a watcher of this loop that was dropped, watches nothing any more."""
     for signum, entry in list(_entries.items()):
-        if entry.loop() is loop and (name in entry.watchers or name in entry.others):
+        if entry.loop() is loop:
             release(signum, name)
 
 
@@ -154,5 +157,5 @@ class Signal(Watcher):
     def _ev_starts(self, name: int) -> None:
         acquire(self._ev_loop, self._ev_signum).watchers[name] = self._ev_ref
 
-    def _ev_stopped(self, name: int) -> None:
+    def _ev_stops(self, name: int) -> None:
         release(self._ev_signum, name)

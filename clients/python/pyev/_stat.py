@@ -136,11 +136,7 @@ class Stat(Watcher):
         self._ev_loop._ev_register(name)
 
     def _ev_started(self, name: int) -> None:
-        try:
-            self._ev_loop._ev_register_now(self)
-        except BaseException:
-            self.stop()
-            raise
+        self._ev_loop._ev_register_now(self)
         if self._ev_fresh and self.active:
             # There was nobody to ask.
             try:
@@ -171,19 +167,21 @@ class Stat(Watcher):
 
     def _ev_registered(self, result: Message) -> None:
         attr = _from_wire(result["attr"])
-        changed = not self._ev_fresh and attr != self._ev_attr
-        if changed and not self._ev_revents:
-            self._ev_prev = self._ev_attr
+        if not self._ev_fresh and attr != self._ev_attr:
+            self._ev_changes(self._ev_attr, attr)
         self._ev_fresh = False
         self._ev_attr = attr
-        if changed:
-            self._ev_loop._ev_feed(self, EV_STAT)
 
     def _ev_arrives(self, event: Message) -> bool:
         if event["revents"] < 0:
             self._ev_fails(OSError(event["error"], "the path cannot be watched"))
             return False
-        if not self._ev_revents:
-            self._ev_prev = _from_wire(event["prev"])
-        self._ev_attr = _from_wire(event["attr"])
-        return True
+        self._ev_changes(_from_wire(event["prev"]), _from_wire(event["attr"]))
+        return False
+
+    def _ev_changes(self, prev: Optional[Statdata], attr: Statdata) -> None:
+        # attr last: until then what it was compared with is there to be compared again.
+        if not (self._ev_revents or 0) & EV_STAT:
+            self._ev_prev = prev
+        self._ev_loop._ev_feed(self, EV_STAT)
+        self._ev_attr = attr

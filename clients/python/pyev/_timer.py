@@ -149,17 +149,17 @@ class Timer(Watcher):
 
     def _ev_arrives(self, event: Message) -> bool:
         loop = self._ev_loop
+        # First pending, then all else, so that an interrupt loses nothing.
+        loop._ev_feed(self, EV_TIMER)
+        name = self._ev_name
         if self._ev_repeat:
             self._ev_seen = loop._ev_monotonic
             if "active" in event:
                 # It was given its repeat after it had fired.
                 self._ev_seen = max(self._ev_seen, self._ev_at)
-                loop._ev_ended(self._ev_name)
+                loop._ev_ended(name)
                 loop._ev_rename(self)
-            return True
-        # First pending, then inactive, so that an interrupt loses nothing.
-        loop._ev_feed(self, EV_TIMER)
-        name = self._ev_name
+            return False
         if "active" in event:
             loop._ev_ended(name)
         else:

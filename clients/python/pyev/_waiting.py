@@ -46,6 +46,7 @@ class Waiting(Registry):
         "_ev_reaper",
         "_ev_now",
         "_ev_monotonic",
+        "_ev_blur",
     )
 
     def __init__(self) -> None:
@@ -64,8 +65,11 @@ class Waiting(Registry):
         self._ev_read_clocks()
 
     def _ev_read_clocks(self) -> None:
+        before = time.monotonic()
         self._ev_now = time.time()
         self._ev_monotonic = time.monotonic()
+        # How far apart the two may have been read, at most.
+        self._ev_blur = self._ev_monotonic - before
 
     def _ev_poll(self, flags: int) -> None:
         """Gather what has happened; wait for something unless that is not called for."""
@@ -81,7 +85,7 @@ class Waiting(Registry):
             waits = not (
                 flags & EVRUN_NOWAIT
                 or len(self._ev_names) + self._ev_refs <= 0
-                or any(self._ev_idles)
+                or self._ev_has_idles()
             )
             told, self._ev_told = self._ev_told, False
             if waits or told or self._ev_names or self._ev_gone:
@@ -152,10 +156,13 @@ class Waiting(Registry):
         if waits and (self._ev_feeds != feeds or self._ev_due):
             # There may be such in each iteration: the daemon is listened to as well.
             connection.read()
+            self._ev_read_clocks()
             self._ev_take(connection.take())
         self._ev_busy = False
         while waits and self._ev_feeds == feeds and not self._ev_due:
             ready = poller.poll()
+            if self._ev_connection is not connection:
+                return  # a handler has forked, and this is the child
             self._ev_busy = True
             for fd, _ in ready:
                 if fd == connection.fileno():
@@ -271,16 +278,17 @@ class Waiting(Registry):
             watcher = ref()
             if watcher is None:
                 continue
-            if watcher._ev_looks or "active" in message:
-                if not watcher._ev_arrives(message):
-                    continue
-            else:
-                watcher._ev_seen = now
+            looks = watcher._ev_looks or "active" in message
+            if looks and not watcher._ev_arrives(message):
+                continue
             if watcher._ev_revents is None:
                 watcher._ev_queue.append(ref)
                 watcher._ev_revents = message["revents"]
             else:
                 watcher._ev_revents |= message["revents"]
+            if not looks:
+                # Not before it is pending: what was seen does not come again.
+                watcher._ev_seen = now
             fed = True
         if fed:
             self._ev_feeds += 1

@@ -1,9 +1,9 @@
 """What all watchers have in common.
 
 A watcher is active if its name, an integer that is new with each start, is in its
-loop's table. That entry is the last thing that a start makes and the first that a
-stop takes away, in one step that nothing can interrupt. The table holds weak
-references only: a watcher that the program drops is stopped.
+loop's table. It gets there, and out again, in one step that nothing can interrupt. A
+start or stop that is interrupted before that is made again as if it had not been tried.
+The table holds weak references only: a watcher that the program drops is stopped.
 
 All that is not pyev's has names that begin with _ev_: programs derive from these
 classes, and the other names are theirs.
@@ -209,7 +209,11 @@ class Watcher(Initialised):
         name = self._ev_name = next(loop._ev_counter)
         self._ev_starts(name)
         loop._ev_names[name] = self._ev_ref
-        self._ev_started(name)
+        try:
+            self._ev_started(name)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Stop watching, and forget what is pending; does nothing if inactive."""
@@ -245,7 +249,7 @@ class Watcher(Initialised):
         """Prepare the start under this name; an exception prevents it."""
 
     def _ev_started(self, name: int) -> None:
-        """It is active now."""
+        """It is active now; an exception stops it."""
 
     def _ev_stops(self, name: int) -> None:
         """Prepare the end of what runs under this name."""
@@ -271,6 +275,10 @@ class Watcher(Initialised):
     def _ev_recurs(self, event: Message) -> Optional[BaseException]:
         """It has put itself into the loop's _due: find the next time."""
         return None
+
+    def _ev_is_ours(self) -> bool:
+        """Whether the callback is this package's, and no interrupt is of it."""
+        return False
 
     def _ev_is_spent(self) -> bool:
         """Whether it has fired for good, and an interrupt kept it active."""

@@ -22,6 +22,7 @@ from typing import (
 )
 
 from .. import _daemon
+from .._connection import too_many_under_way
 from .._errors import Error
 from . import _fork
 from ._errors import Closed
@@ -164,7 +165,9 @@ class Connection:
         fds: descriptors (or files) that the lines take, 253 at most.
 
         All are sent at once, and what comes meanwhile is read ahead, so that
-        neither side can wait for the other. Raises Closed.
+        neither side can wait for the other. Raises Closed, and Error if descriptors
+        cannot be passed, as too many of this user's are under way; then what they
+        were for was not sent.
         """
         lines = [c if isinstance(c, bytes) else encode(c)[:-1] for c in commands]
         self._sent += len(lines)
@@ -274,7 +277,11 @@ class Connection:
                 if self._output.write(self._sock):
                     return
                 self._wait(select.POLLIN | select.POLLOUT)
-            except TooManyUnderWay:
+            except TooManyUnderWay as refused:
+                if refused.hopeless:
+                    self._sent -= self._output.unwritten()
+                    self._output.clear()
+                    raise too_many_under_way() from None
                 self._wait(select.POLLIN, 0.01)
             except ConnectionError:
                 # What came before the end is still to be read.

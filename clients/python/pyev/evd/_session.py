@@ -26,6 +26,7 @@ from typing import (
 )
 
 from .. import _daemon
+from .._connection import too_many_under_way
 from .._errors import Error
 from . import _fork
 from ._errors import Closed
@@ -708,15 +709,32 @@ class Session:
             if not self._output.write(self._sock):
                 self._flushing = True
                 self._loop.add_writer(self._sock.fileno(), self._flush)
-        except TooManyUnderWay:
+        except TooManyUnderWay as refused:
             self._flushing = True
             self._loop.call_later(_DESCRIPTORS_PAUSE_S, self._flush)
+            if refused.hopeless:
+                self._give_up(too_many_under_way())
         except ConnectionError:
             # What came before the end is still to be read.
             self._output.clear()
         if self._output.size <= _WRITE_LOW:
             self._tell_room()
         self._changed()
+
+    def _give_up(self, error: Error) -> None:
+        """The first unsent line brings descriptors that cannot be passed.
+
+        It goes without them, so that the numbers of the lines remain; the daemon
+        refuses it, which is no news by then.
+        """
+        number = self._sent - self._output.unwritten() + 1
+        replied = self._pending.get(number)
+        self._pending[number] = lambda result, error: None
+        self._output.give_up()
+        if replied is not None:
+            replied({}, error)
+        else:
+            self._on_refused(error)
 
     def _tell_room(self) -> None:
         if self._room is not None and not self._room.done():

@@ -5,11 +5,16 @@ from __future__ import annotations
 import base64
 import collections
 import errno
+import fcntl
 import json
 import os
 import socket
+import struct
+import termios
+import time
 from typing import Any, Deque, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
+from .._connection import PATIENCE_S
 from .._errors import Error
 from ._event import Event
 
@@ -76,6 +81,8 @@ class Output:
     def __init__(self) -> None:
         self._chunks: Deque[Tuple[bytearray, List[int]]] = collections.deque()
         self.size = 0  # bytes
+        # Since when descriptors are refused though none of ours are under way.
+        self._refused: Optional[float] = None
 
     def add(self, data: bytes, fds: Sequence[int] = ()) -> None:
         """Put lines behind what is there; raises OSError for a bad descriptor."""
@@ -88,7 +95,8 @@ class Output:
     def write(self, sock: socket.socket) -> bool:
         """Write until all is written or the socket takes no more; whether all is.
 
-        sock does not block. Raises TooManyUnderWay, and ConnectionError.
+        sock does not block. Raises ConnectionError, and TooManyUnderWay of the first
+        line that is left.
         """
         try:
             while self._chunks:
@@ -96,10 +104,31 @@ class Output:
         except BlockingIOError:
             return False
         except OSError as error:
-            if error.errno == errno.ETOOMANYREFS:
-                raise TooManyUnderWay from None
-            raise
+            if error.errno != errno.ETOOMANYREFS:
+                raise
+            raise TooManyUnderWay(self._is_hopeless(sock)) from None
         return True
+
+    def _is_hopeless(self, sock: socket.socket) -> bool:
+        """Whether it was others' descriptors for some time that prevented passing."""
+        answer = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4))
+        (unreceived,) = struct.unpack("i", answer)
+        now = time.monotonic()
+        if unreceived or self._refused is None:
+            self._refused = None if unreceived else now
+            return False
+        if now - self._refused <= PATIENCE_S:
+            return False
+        self._refused = None
+        return True
+
+    def unwritten(self) -> int:
+        """How many lines are here."""
+        return sum(data.count(b"\n") for data, _ in self._chunks)
+
+    def give_up(self) -> None:
+        """Have the first line go without the descriptors that it says it brings."""
+        _close(self._chunks[0][1])
 
     def clear(self) -> None:
         """Forget what was not written."""
@@ -118,6 +147,8 @@ class Output:
 
     def _sent(self, count: int) -> None:
         data, fds = self._chunks[0]
+        if fds:
+            self._refused = None
         _close(fds)
         self.size -= count
         del data[:count]
@@ -126,7 +157,14 @@ class Output:
 
 
 class TooManyUnderWay(Exception):
-    """As many descriptors are on their way as may be; evd takes them when it reads."""
+    """As many descriptors are on their way as may be; evd takes them when it reads.
+
+    hopeless: they are others', and have been for a while; else try again soon.
+    """
+
+    def __init__(self, hopeless: bool) -> None:
+        super().__init__(hopeless)
+        self.hopeless = hopeless
 
 
 def _duplicates(fds: Sequence[int]) -> List[int]:
