@@ -42,7 +42,7 @@ void peer_spawn(struct peer *, enum peer_kind);
 int peer_connect(const struct peer *);
 int peer_try_connect(const struct peer *); /* -1: not yet */
 void peer_stop(struct peer *);
-/* Bytes of memory that no other process shares. */
+/* Bytes of memory that it has written to, and shares with no other process. */
 double process_private(pid_t);
 /* Times that the process gave up a processor to wait. */
 double process_sleeps(pid_t);

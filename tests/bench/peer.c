@@ -214,7 +214,7 @@ proc_sum(pid_t pid, const char *file, const char *name)
 double
 process_private(pid_t pid)
 {
-	return (proc_sum(pid, "smaps_rollup", "Private_") * 1024);
+	return (proc_sum(pid, "smaps_rollup", "Private_Dirty:") * 1024);
 }
 
 double
