@@ -358,8 +358,8 @@ main(int argc, char **argv)
 	struct main_options options = {
 		.server = { .fd = -1, .mode = 0600, .exit_idle = -1 },
 	};
+	int status = 1;
 	char *own;
-	int status;
 
 	main_open_standard();
 	memory_init();
@@ -372,12 +372,12 @@ main(int argc, char **argv)
 		main_serve(&options.server, NULL);
 	own = options.server.path == NULL ? paths_own_socket() :
 					    paths_absolute(options.server.path);
-	if (own == NULL || !main_socket_fits(own))
-		return 1;
-	options.server.path = own;
-	if (!options.ensure)
-		main_serve(&options.server, NULL);
-	status = main_ensure(&options);
+	if (own != NULL && main_socket_fits(own)) {
+		options.server.path = own;
+		if (!options.ensure)
+			main_serve(&options.server, NULL);
+		status = main_ensure(&options);
+	}
 	free(own);
 	return status;
 }
