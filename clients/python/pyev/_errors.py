@@ -1,10 +1,10 @@
-"""The one exception of this package."""
+"""The exceptions of this package: Error, and Error as the system says it."""
 
 from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
-__all__ = ["Error"]
+__all__ = ["Error", "SystemFailure"]
 
 
 class Error(Exception):
@@ -45,3 +45,13 @@ class Error(Exception):
         if self.code is not None:
             return "%s: %s" % (self.code, self.message)
         return super().__str__()
+
+
+class SystemFailure(Error, OSError):
+    """SystemFailure(errno, strerror): a watcher can do its work no more.
+
+    pyev raises OSError or Error, whichever libev has left it; programs are ready for
+    the one or for the other.
+    """
+
+    __module__ = "pyev"

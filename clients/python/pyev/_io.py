@@ -42,7 +42,8 @@ class Io(Watcher):
     stop() and dropping the watcher wait until the daemon has closed its copy, however
     long that takes. Close the descriptor after that. Raises TypeError, ValueError for a
     negative fd, OverflowError, and Error for other events. That the descriptor is
-    closed is found out by the loop: its start() then raises OSError.
+    closed is found out by the loop: its start() then raises an Error that is an OSError
+    too.
     """
 
     __module__ = "pyev"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, cast
 
 from . import _values
 from ._constants import EV_ERROR, EV_MAXPRI, EV_MINPRI
-from ._errors import Error
+from ._errors import Error, SystemFailure
 
 if TYPE_CHECKING:
     from ._connection import Message
@@ -296,6 +296,8 @@ class Watcher(Initialised):
     def _ev_fails(self, failure: Exception) -> None:
         """It can do its work no more: failure is what the loop is to raise."""
         self.stop()
+        if isinstance(failure, OSError):
+            failure = SystemFailure(failure.errno, failure.strerror)
         self._ev_failure = failure
         self._ev_loop._ev_feed(self, EV_ERROR)
 
