@@ -164,8 +164,9 @@ registry_remove_slot(struct registry *registry, struct registry_entry *entry)
 struct registry_entry *
 registry_next(const struct registry *registry, uint64_t *number, size_t *visits)
 {
-	for (size_t i = registry_find_slot(registry, *number);
-	     i<registry->n_slots && * visits> 0; i++, (*visits)--) {
+	size_t i = registry_find_slot(registry, *number);
+
+	for (; *visits > 0 && i < registry->n_slots; i++, (*visits)--) {
 		*number = registry->slots[i].number;
 		if (registry->slots[i].entry != NULL)
 			return registry->slots[i].entry;
