@@ -59,8 +59,6 @@ filestate_equal(const struct filestate *a, const struct filestate *b)
 static void
 filestate_put_time(struct buffer *b, int64_t seconds, uint32_t ns)
 {
-	char decimals[] = "000000000";
-
 	if (seconds < 0 && ns > 0) {
 		seconds++;
 		ns = 1000000000 - ns;
@@ -69,9 +67,7 @@ filestate_put_time(struct buffer *b, int64_t seconds, uint32_t ns)
 	}
 	put_i64(b, seconds);
 	buffer_putc(b, '.');
-	for (int i = 8; ns > 0; i--, ns /= 10)
-		decimals[i] = (char)('0' + ns % 10);
-	buffer_append(b, decimals, 9);
+	put_decimals(b, ns, 9);
 }
 
 void

@@ -10,6 +10,8 @@
 
 void put_u64(struct buffer *, uint64_t);
 void put_i64(struct buffer *, int64_t);
+/* With zeros before it, so that there are so many digits; not less than it has. */
+void put_decimals(struct buffer *, uint64_t, int digits);
 
 /* Seconds with six decimals, rounded to the nearest; nan and huge: null. */
 void put_time(struct buffer *, double seconds);
