@@ -104,6 +104,7 @@ union type_args {
 
 /* --- single members ------------------------------------------------------ */
 
+/* Once a line, before any of them is asked for. */
 static void
 places_find(struct command_places *places, const struct message *m)
 {
@@ -115,6 +116,8 @@ places_find(struct command_places *places, const struct message *m)
 		[KEY_WATCHER] = "watcher",
 	};
 
+	if (places->shape == m->shape)
+		return;
 	places->shape = m->shape;
 	for (int key = 0; key < KEYS; key++) {
 		const struct member *member = message_find(m, names[key]);
@@ -124,15 +127,12 @@ places_find(struct command_places *places, const struct message *m)
 }
 
 /* Borrowed; NULL if the line has none. */
-static const struct member *
-command_find_member(struct command_context *context, enum command_key key)
+static inline const struct member *
+command_find_member(const struct command_context *context, enum command_key key)
 {
-	const struct message *m = &context->message;
-	struct command_places *places = &context->places;
+	ptrdiff_t at = context->places.at[key];
 
-	if (places->shape != m->shape)
-		places_find(places, m);
-	return places->at[key] < 0 ? NULL : &m->members[places->at[key]];
+	return at < 0 ? NULL : &context->message.members[at];
 }
 
 /* --- what an error reply says of its line ------------------------------- */
@@ -433,6 +433,11 @@ command_run(struct command_call *call, bool *quiet)
 	if (command_read(call, command, &common, &args, &type_args) < 0)
 		return COMMAND_ERROR;
 	*quiet = !common.reply;
+	/* Where none is wanted, what the verb puts is taken back. */
+	if (*quiet)
+		buffer_putc(call->out, '{');
+	else
+		message_reply_begin(call->out, command_read_id(call->context));
 	call->args = &args;
 	call->type_args = &type_args;
 	return command->run(call);
@@ -464,11 +469,11 @@ command_count_fds(struct command_context *context, size_t *n)
 static void
 command_expect(struct command_context *context, const struct session *s)
 {
+	static const struct slice none;
 	const struct member *watcher = command_find_member(context,
 	    KEY_WATCHER);
 
-	if (watcher != NULL)
-		session_expect_watcher(s, watcher->raw);
+	session_expect_watcher(s, watcher == NULL ? none : watcher->raw);
 }
 
 /* From here on the line takes part; what it did not use is closed. */
@@ -493,12 +498,24 @@ command_run_with_fds(struct command_call *call, struct fdqueue *queue,
 	return result;
 }
 
+static int
+command_parse(struct command_context *context, const struct line *line,
+    struct error *error)
+{
+	struct message *m = &context->message;
+	int result = message_parse(m, line->p, line->len, error);
+
+	if (result < 0)
+		m->n = 0;
+	places_find(&context->places, m);
+	return result;
+}
+
 enum command_result
 command_execute(struct command_context *context, struct session *session,
     struct command_deferred **deferred, const struct line *line,
     struct fdqueue *fds, struct buffer *out)
 {
-	struct message *m = &context->message;
 	size_t mark = buffer_len(out);
 	struct error error, stale;
 	struct command_call call = {
@@ -514,14 +531,12 @@ command_execute(struct command_context *context, struct session *session,
 	enum command_result result = COMMAND_ERROR;
 
 	context->stats->commands++;
-	if (message_parse(m, line->p, line->len, &error) < 0) {
-		m->n = 0;
+	if (command_parse(context, line, &error) < 0) {
 		fdqueue_drop(fds, line->end);
 	} else if (!paired) {
 		error = stale;
 	} else {
 		command_expect(context, session);
-		message_reply_begin(out, command_read_id(context));
 		result = command_run_with_fds(&call, fds, line, &quiet);
 	}
 	if (result == COMMAND_DONE && !quiet) {

@@ -112,6 +112,27 @@ registry_rename(struct registry *registry, struct registry_entry *entry,
 	return 0;
 }
 
+/* --- names of watchers ---------------------------------------------------- */
+
+void
+registry_expect_watcher(struct registry *registry, struct slice json)
+{
+	registry->expected = json;
+	if (json.len > 0)
+		registry->expected_hash = hash_bytes(&registry->key, json.p,
+		    json.len);
+}
+
+/* The line of the text is the one that is being executed: it stays as it is. */
+uint32_t
+registry_hash_watcher(const struct registry *registry, struct slice json)
+{
+	if (json.p == registry->expected.p &&
+	    json.len == registry->expected.len)
+		return registry->expected_hash;
+	return hash_bytes(&registry->key, json.p, json.len);
+}
+
 /* --- by number ------------------------------------------------------------ */
 
 /* The first place of a number above the one given. */

@@ -32,7 +32,9 @@ struct registry_slot {
 
 struct registry {
 	struct table table;
-	struct hash_key key;	     /* for names of watchers as well */
+	struct hash_key key;
+	struct slice expected; /* where it stands, and its hash */
+	uint32_t expected_hash;
 	uint64_t last;		     /* number given */
 	struct registry_slot *slots; /* by number; also of some removed ones */
 	size_t n_slots, size;
@@ -53,6 +55,13 @@ void registry_remove(struct registry *, struct registry_entry *);
  */
 int registry_rename(struct registry *, struct registry_entry *, struct slice,
     struct error *);
+
+/*
+ * The hash of a watcher's name, for tables of sessions.  That of a text that is
+ * expected, until the next one is, has been made already.
+ */
+void registry_expect_watcher(struct registry *, struct slice json);
+uint32_t registry_hash_watcher(const struct registry *, struct slice json);
 
 /* Borrowed; NULL with the error if the uid has none of that name. */
 struct registry_entry *registry_find(const struct registry *, uid_t,

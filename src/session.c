@@ -284,7 +284,7 @@ static struct watcher *
 session_lookup_watcher(const struct session *s, const struct name *name,
     uint32_t *hash)
 {
-	*hash = hash_bytes(&s->registry->key, name->json.p, name->json.len);
+	*hash = registry_hash_watcher(s->registry, name->json);
 	return (struct watcher *)table_find(&s->names, *hash,
 	    session_match_watcher, name);
 }
@@ -292,8 +292,10 @@ session_lookup_watcher(const struct session *s, const struct name *name,
 void
 session_expect_watcher(const struct session *s, struct slice json)
 {
-	table_prefetch(&s->names,
-	    hash_bytes(&s->registry->key, json.p, json.len));
+	registry_expect_watcher(s->registry, json);
+	if (json.len > 0)
+		table_prefetch(&s->names,
+		    registry_hash_watcher(s->registry, json));
 }
 
 struct watcher *
