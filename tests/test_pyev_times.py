@@ -534,6 +534,24 @@ def test_stat_of_a_relative_path_and_a_strange_one(loop, log, tmp_path, monkeypa
     assert base64.b64encode(os.fsencode(names[1]))
 
 
+def test_stat_of_no_path(loop, log, tmp_path, monkeypatch):
+    """stat(2) finds nothing there; it is not the working directory."""
+    monkeypatch.chdir(tmp_path)
+    watcher = loop.stat("", 0.0, log.callback("s"))
+    watcher.start()
+    assert watcher.active and watcher.attr.nlink == 0
+    (tmp_path / "new").touch()
+    other = loop.stat(str(tmp_path), 0.0, log.callback("d"))
+    other.start()
+    (tmp_path / "newer").touch()
+    loop.start(pyev.EVRUN_ONCE)
+    assert log == ["d"]
+    watcher.stop()
+    watcher.set("new", 0.0)
+    watcher.start()
+    assert watcher.attr.nlink == 1
+
+
 def test_stat_sees_each_last_state(loop, log, file):
     stat = loop.stat(str(file), 0.0, lambda w, r: log.append(w.attr.size))
     stat.start()

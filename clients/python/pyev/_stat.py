@@ -148,6 +148,8 @@ class Stat(Watcher):
         self._ev_loop._ev_release(name)
 
     def _ev_command(self, name: int, fds: List[int], opened: List[int]) -> str:
+        if not self._ev_path:
+            return ""  # nothing ever is there
         path = os.path.join(os.getcwdb(), os.fsencode(self._ev_path))
         try:
             member = '"path":' + json.dumps(path.decode("utf-8"))
