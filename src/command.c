@@ -469,11 +469,11 @@ command_count_fds(struct command_context *context, size_t *n)
 static void
 command_expect(struct command_context *context, const struct session *s)
 {
-	static const struct slice none;
 	const struct member *watcher = command_find_member(context,
 	    KEY_WATCHER);
 
-	session_expect_watcher(s, watcher == NULL ? none : watcher->raw);
+	if (watcher != NULL)
+		session_expect_watcher(s, watcher->raw);
 }
 
 /* From here on the line takes part; what it did not use is closed. */
@@ -538,6 +538,9 @@ command_execute(struct command_context *context, struct session *session,
 	} else {
 		command_expect(context, session);
 		result = command_run_with_fds(&call, fds, line, &quiet);
+		/* The line is not going to stay. */
+		registry_expect_watcher(context->registry,
+		    (struct slice){ NULL, 0 });
 	}
 	if (result == COMMAND_DONE && !quiet) {
 		message_reply_end(out);

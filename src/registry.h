@@ -58,7 +58,7 @@ int registry_rename(struct registry *, struct registry_entry *, struct slice,
 
 /*
  * The hash of a watcher's name, for tables of sessions.  That of a text that is
- * expected, until the next one is, has been made already.
+ * expected, until another or none is, has been made already.
  */
 void registry_expect_watcher(struct registry *, struct slice json);
 uint32_t registry_hash_watcher(const struct registry *, struct slice json);

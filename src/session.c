@@ -293,9 +293,7 @@ void
 session_expect_watcher(const struct session *s, struct slice json)
 {
 	registry_expect_watcher(s->registry, json);
-	if (json.len > 0)
-		table_prefetch(&s->names,
-		    registry_hash_watcher(s->registry, json));
+	table_prefetch(&s->names, registry_hash_watcher(s->registry, json));
 }
 
 struct watcher *

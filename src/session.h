@@ -132,8 +132,8 @@ struct watch_options {
 };
 
 /*
- * A watcher whose name has that text, of length 0: none, will be looked for, or
- * registered, a bit later: by then memory may have what that needs.
+ * A watcher whose name has that text will be looked for, or registered, a bit
+ * later: by then memory may have what that needs.
  */
 void session_expect_watcher(const struct session *, struct slice json);
 /* Registers a watcher.  NULL with the error, and nothing is left of it. */

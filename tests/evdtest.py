@@ -481,8 +481,8 @@ def barrier(other):
 
     other: a client with nothing outstanding.
     """
-    # Each call takes an iteration at least, where a client's turn is 32 commands.
-    for _ in range(1 + 256 // 32):
+    # Each call takes an iteration at least, where a client's turn is 64 commands.
+    for _ in range(1 + 256 // 64):
         other.call("now")
 
 
