@@ -2,6 +2,7 @@
 
 import base64
 import os
+import random
 import socket
 import threading
 import time
@@ -77,6 +78,16 @@ def test_negative_after_is_due_before_others(loop, log):
         timer.start()
     loop.start()
     assert log == [-2.0, -1.0, 0.0]
+
+
+def test_timers_that_are_due_fire_in_order_of_time(loop, log):
+    """Also more of them than evd takes in one turn."""
+    order = random.Random(1).sample(range(600), 600)
+    timers = [loop.timer(-1.0 + n / 1000, 0.0, log.callback(n)) for n in order]
+    for timer in timers:
+        timer.start()
+    loop.start()
+    assert log == list(range(600))
 
 
 def test_repeating_timer(loop, log):

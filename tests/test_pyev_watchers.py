@@ -3,6 +3,7 @@
 import errno
 import gc
 import os
+import pickle
 import resource
 import signal
 import socket
@@ -330,6 +331,9 @@ def test_io_of_a_closed_descriptor(loop, log):
     assert isinstance(raised.value, OSError)
     assert raised.value.errno == errno.EBADF
     assert str(raised.value) == str(OSError(errno.EBADF, os.strerror(errno.EBADF)))
+    assert type(raised.value.__cause__) is OSError
+    copy = pickle.loads(pickle.dumps(raised.value))
+    assert type(copy) is type(raised.value) and copy.args == raised.value.args
     assert not io.active and log == []
     os.close(write)
 

@@ -53,5 +53,3 @@ class SystemFailure(Error, OSError):
     pyev raises OSError or Error, whichever libev has left it; programs are ready for
     the one or for the other.
     """
-
-    __module__ = "pyev"

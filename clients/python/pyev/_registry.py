@@ -214,12 +214,25 @@ class Registry(Pending):
         parts: what went out stays so if an interrupt comes between them.
         """
         barrier = barrier or self._ev_immediate
-        names = list(self._ev_unsent)
+        names = self._ev_names_to_send()
         while len(names) > FDS_MAX:
             self._ev_flush_part(names[:FDS_MAX], None)
             del names[:FDS_MAX]
         self._ev_immediate = False
         return self._ev_flush_part(names, barrier)
+
+    def _ev_names_to_send(self) -> List[int]:
+        """Timers in order of time: evd takes some at a time, and what is due fires."""
+        if len(self._ev_unsent) < 2:
+            return list(self._ev_unsent)
+        table = self._ev_names
+
+        def due(name: int) -> float:
+            ref = table.get(name)
+            watcher = ref() if ref is not None else None
+            return watcher._ev_due() if watcher is not None else 0.0
+
+        return sorted(self._ev_unsent, key=due)
 
     def _ev_flush_part(self, names: List[int], barrier: Optional[bool]) -> int:
         """Write the registrations of names, at most FDS_MAX, and what else there is.

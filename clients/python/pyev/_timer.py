@@ -116,6 +116,9 @@ class Timer(Watcher):
             return self._ev_at
         return self._ev_at + (math.floor(late / self._ev_repeat) + 1) * self._ev_repeat
 
+    def _ev_due(self) -> float:
+        return self._ev_next()
+
     def _ev_begin(self) -> None:
         self._ev_at = at = self._ev_loop._ev_monotonic + self._ev_after
         self._ev_seen = -math.inf

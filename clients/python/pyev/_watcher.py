@@ -265,6 +265,10 @@ class Watcher(Initialised):
         """
         return ""
 
+    def _ev_due(self) -> float:
+        """When it is due, of a timer: those that are due already go in that order."""
+        return -math.inf
+
     def _ev_registered(self, result: Message) -> None:
         """The reply to its command has come, if that asked for one."""
 
@@ -296,9 +300,10 @@ class Watcher(Initialised):
     def _ev_fails(self, failure: Exception) -> None:
         """It can do its work no more: failure is what the loop is to raise."""
         self.stop()
-        if isinstance(failure, OSError):
-            failure = SystemFailure(failure.errno, failure.strerror)
         self._ev_failure = failure
+        if isinstance(failure, OSError):
+            self._ev_failure = SystemFailure(failure.errno, failure.strerror)
+            self._ev_failure.__cause__ = failure
         self._ev_loop._ev_feed(self, EV_ERROR)
 
     def _ev_take_failure(self) -> Exception:
