@@ -440,6 +440,39 @@ def test_each_call_of_a_step(faults, directory, step, function, error):
     assert skip > 1
 
 
+SLEEP = ["sleep", "600"]
+WATCH_SIGNAL = {"watcher": "w", "type": "signal", "signum": "HUP"}
+
+
+@pytest.mark.parametrize(
+    "function, error, cmd, members",
+    [
+        ("lstat", errno.EIO, "watch", {"watcher": "w", "type": "stat", "path": "/"}),
+        ("stat", errno.EIO, "stat", {"watcher": "active"}),
+        ("lstat", errno.EIO, "stat", {"watcher": "inactive"}),
+        ("pidfd_open", errno.EMFILE, "watch", {"watcher": "w", "type": "child", "pid": 1}),
+        ("epoll_ctl", errno.ENOMEM, "watch", {"watcher": "w", "type": "child", "pid": 1}),
+        ("signalfd", errno.ENOMEM, "watch", WATCH_SIGNAL),
+        ("fcntl", errno.EMFILE, "spawn", {"argv": SLEEP}),
+        ("pipe2", errno.EMFILE, "spawn", {"argv": SLEEP}),
+        ("epoll_ctl", errno.ENOMEM, "spawn", {"argv": SLEEP}),
+        ("pidfd_send_signal", errno.EPERM, "kill", {"watcher": "child"}),
+    ],
+)
+def test_a_command_says_that_its_call_has_failed(faults, function, error, cmd, members):
+    """And what was refused can be asked for again."""
+    with faults.daemon() as evd, evd.connect() as c:
+        c.watch("stat", "active", path="/", follow=True)
+        c.watch("stat", "inactive", path="/", start=False)
+        c.call("spawn", argv=SLEEP, watcher="child")
+        faults.on(function, error)
+        refused = c.fails(cmd, **members)
+        assert faults.off() == 1
+        assert refused.code == "system-error"
+        assert errno.errorcode[error] in refused.message
+        c.call(cmd, **members)
+
+
 def test_nobody_can_be_accepted_for_a_while(faults):
     with faults.daemon() as evd, evd.connect() as c:
         c.call("now")
